@@ -118,13 +118,19 @@ async function generate(): Promise<Mutation[]> {
 async function runKept(lanes: Lane[]) {
   const tests = new Set(sets.kept.flatMap(({ tests }) => tests))
   print(`Running ${tests.size} test files without a mutation…`)
-  const { failures } = await runUnchanged(lanes, [...tests], false)
+  const { failures } = await runUnchanged({ lanes, tests: [...tests], withCoverage: false, until: signal })
   if (failures.length > 0 && !signal.aborted) return failUnchanged(failures)
   count(await runMutations({ mutations: sets.kept, lanes: lanes.map((lane) => lane.test), print, signal }), 1)
 }
 
 async function runGenerated(lanes: Lane[]) {
-  const { tested, failures } = await assignTests({ mutations: sets.generated, lanes, print })
+  const { tested, failures } = await assignTests({
+    mutations: sets.generated,
+    lanes,
+    print,
+    // Half of the time is for the mutations themselves.
+    ...(minutes !== undefined && { minutes: minutes / 2 }),
+  })
   if (signal.aborted) return
   if (failures.length > 0) return failUnchanged(failures)
   const counts = await runMutations({

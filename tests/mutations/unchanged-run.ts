@@ -9,18 +9,25 @@ export type UnchangedFile = { test: string; durationMs: number; covers: Coverage
 /**
  * Runs test files without a mutation: a file that fails anyway would seem to notice every mutation.
  *
- * @param tests relative to tests/
- * @param withCoverage whether `covers` says what ran; otherwise it says that everything did
+ * @param options.tests relative to tests/
+ * @param options.withCoverage whether `covers` says what ran; otherwise it says that everything did
+ * @param options.until after it no further file begins
  * @returns the files that pass, the quickest first, and the failures of the others
  */
-export async function runUnchanged(lanes: readonly Lane[], tests: readonly string[], withCoverage: boolean) {
+export async function runUnchanged(options: {
+  lanes: readonly Lane[]
+  tests: readonly string[]
+  withCoverage: boolean
+  until?: AbortSignal
+}) {
+  const { lanes, tests, withCoverage, until } = options
   const waiting = [...tests]
   const passing: UnchangedFile[] = []
   const failures: string[] = []
   await Promise.all(
     lanes.map(async (lane) => {
       const reports = join(lane.directory, '.coverage')
-      for (let test = waiting.shift(); test !== undefined; test = waiting.shift()) {
+      for (let test = waiting.shift(); test !== undefined && !until?.aborted; test = waiting.shift()) {
         if (withCoverage) await mkdir(reports)
         const result = await lane.runUnchanged(test, withCoverage ? reports : undefined)
         const covers = withCoverage ? await readCoverage(reports, lane.directory) : () => true
