@@ -27,7 +27,6 @@ export async function assignTests(options: {
   const { passing, failures } = await runUnchanged({
     lanes,
     tests: [...tests],
-    withCoverage: true,
     ...(search && { until: search }),
   })
   const tested = mutations.map((mutation) => {
