@@ -269,6 +269,16 @@ test('a signature that leaves out the host, or lists headers in another order, i
   assert.is(verify({ ...reordered, path }), 'SignatureDoesNotMatch')
 })
 
+test('a run of spaces in a signed header counts as one space, and its ends do not count', () => {
+  const { headers, ...request } = signUrl({ headers: { 'x-amz-meta-title': 'a b c' } })
+  for (const [title, expected] of [
+    ['  a  b   c ', 'accepted'],
+    ['a bc', 'SignatureDoesNotMatch'],
+  ] as const) {
+    assert.is(verify({ ...request, headers: { ...headers, 'x-amz-meta-title': title } }), expected, title)
+  }
+})
+
 test('a header that was signed must be sent', () => {
   const { headers, ...request } = signUrl({ headers: { 'if-none-match': '*' } })
   assert.is(verify({ ...request, headers }), 'accepted')
