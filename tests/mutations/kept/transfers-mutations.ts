@@ -324,7 +324,7 @@ export const transfersMutations: readonly KeptMutation[] = [
     before: '      if (isLast) chunk.checksum?.verify()\n',
     after: '',
     effect: 'A damaged large file is stored.',
-    tests: ['api/tus/tus-large-parts.test.ts', ...offsetTests],
+    tests: offsetTests,
   },
   {
     name: 'bytes of a cut request are dropped',
@@ -380,7 +380,7 @@ export const transfersMutations: readonly KeptMutation[] = [
     before: "...(replaces ? { IfMatch: replaces.etag } : { IfNoneMatch: '*' }),",
     after: '...(replaces && size < 0 && { IfMatch: replaces.etag }),',
     effect: 'A suspended instance puts back old bytes: the offset falls.',
-    tests: ['api/tus/tus-takeover.test.ts'],
+    tests: headerTests,
   },
   {
     name: 'the original of tus is overwritten',
