@@ -95,6 +95,22 @@ test('pages of any size give the same listing, with and without a delimiter', as
   }
 })
 
+test('only a page that another one follows is truncated', async () => {
+  for (const [MaxKeys, truncated] of [
+    [5, true],
+    [6, false],
+    [7, false],
+  ] as const) {
+    const { IsTruncated, KeyCount, NextContinuationToken } = await list({ MaxKeys })
+    assert.equal(
+      [IsTruncated, KeyCount, NextContinuationToken !== undefined],
+      [truncated, Math.min(MaxKeys, 6), truncated],
+    )
+  }
+  const grouped = await list({ MaxKeys: 3, Delimiter: '/' })
+  assert.equal([grouped.IsTruncated, grouped.KeyCount], [false, 3])
+})
+
 test('max-keys 0 lists nothing, and values above 1000 count as 1000', async () => {
   const none = await list({ MaxKeys: 0 })
   assert.equal([none.keys, none.IsTruncated], [[], false])

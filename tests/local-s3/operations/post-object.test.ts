@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { createPresignedPost, type PresignedPostOptions } from '@aws-sdk/s3-presigned-post'
 import * as assert from 'uvu/assert'
 import { suite } from '../../support/suite.ts'
@@ -208,6 +209,24 @@ test('starts-with and eq conditions are enforced', async () => {
   assert.is((await post(attempt(['eq', '$content-type', 'image/png']))).status, 204)
   await assertRefused(attempt(['starts-with', '$Content-Type', 'video/']), 403, 'AccessDenied')
   await assertRefused(attempt(['eq', '$Content-Type', 'image/pn']), 403, 'AccessDenied')
+})
+
+test('each content type of a list must meet the condition of the policy', async () => {
+  const key = `${prefix}types`
+  const conditions = [{ bucket }, { key }, ['starts-with', '$Content-Type', 'image/'], ...signedFields]
+  const attempt = (types: string) =>
+    encodeForm([...signPolicy({ expiration: soon(), conditions }, { key, 'content-type': types }), file])
+  await assertRefused(attempt('image/png,text/html'), 403, 'AccessDenied', key)
+  await assertRefused(attempt('text/html,image/png'), 403, 'AccessDenied', key)
+  assert.is((await post(attempt('image/png,image/jpeg'))).status, 204)
+})
+
+test('a form whose file does not have the signed checksum is rejected', async () => {
+  const Key = `${prefix}checksum`
+  const digest = createHash('sha256').update('right').digest('base64')
+  const Fields = { 'x-amz-checksum-algorithm': 'SHA256', 'x-amz-checksum-sha256': digest }
+  await assertRefused(await form({ Key, Fields }, 'wrong'), 400, 'BadDigest', Key)
+  assert.is((await post(await form({ Key, Fields }, 'right'))).status, 204)
 })
 
 test('a form whose policy is for another bucket is rejected', async () => {

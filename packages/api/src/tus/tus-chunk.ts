@@ -51,8 +51,8 @@ export type Chunk = {
  * @param deps.silenceMs how long a client may be silent at first before its bytes are stored, in ms
  */
 export function createReceiveChunk(deps: {
-  records: UploadRecords
-  tusUploads: TusUploads
+  records: Pick<UploadRecords, 'update'>
+  tusUploads: Pick<TusUploads, 'finish'>
   tusParts: TusParts
   unsizedUploads: Pick<UnsizedUploads, 'limitOf' | 'reserve'>
   sendParts: SendParts

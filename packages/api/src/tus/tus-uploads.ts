@@ -39,7 +39,7 @@ const readAttempts = 8
 export function createTusUploads(deps: {
   lookup: UploadLookup
   admitUpload: AdmitUpload
-  multipartUploads: MultipartUploads
+  multipartUploads: Pick<MultipartUploads, 'list' | 'complete' | 'abort'>
   tusParts: TusParts
   unsizedUploads: Pick<UnsizedUploads, 'begin'>
   receiveUpload: ReceiveUpload
