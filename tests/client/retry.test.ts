@@ -122,7 +122,8 @@ test('an abort ends the attempts, also during a delay, with its own reason', asy
     async () => {
       calls += 1
       aborting.abort(reason)
-      throw new SendError(503, '')
+      // What fails because of the abort looks like an error of its own.
+      throw new SendError(400, '')
     },
     { signal: aborting.signal },
   )

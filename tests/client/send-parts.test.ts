@@ -206,6 +206,14 @@ test('URLs that expired together are signed again in one batch', async () => {
   assert.equal(signed[0], [1, 2, 3, 4, 5, 6, 7, 8].slice((signed[0]?.[0] ?? 1) - 1))
 })
 
+test('bytes of a failed request do not count until they are sent again', async () => {
+  const { sent } = await send({ ...plain, size: 10, fates: [['busy', 'expired']] })
+  assert.equal(
+    sent.filter((count, index) => count !== sent[index - 1]),
+    [0, 5, 0, 5, 0, 10],
+  )
+})
+
 test('a part that fails for good ends the others, and nothing runs when the sending has ended', async () => {
   const fates = [['refused'] satisfies Fate[]]
   const { outcome, attempts, running } = await send({ ...plain, size: 200, announced: 20, fates })

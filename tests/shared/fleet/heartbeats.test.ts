@@ -11,6 +11,7 @@ import {
 import { createRecentActivity } from '@millrace/shared/fleet/recent-activity.ts'
 import { Redis } from 'ioredis'
 import * as assert from 'uvu/assert'
+import { withManualIntervals } from '../../support/manual-intervals.ts'
 import { suite } from '../../support/suite.ts'
 
 const test = suite('heartbeats')
@@ -74,28 +75,6 @@ function openSchedule(publish: (sent: Heartbeat) => Promise<void>) {
   return { schedule, sent, removed, warnings }
 }
 
-/** Replaces `setInterval` by one that the test fires. */
-function withIntervals() {
-  const real = globalThis.setInterval
-  const started: { run: () => unknown; everyMs: number; isCleared: boolean; unref(): unknown }[] = []
-  const fakes = {
-    setInterval(run: () => unknown, everyMs: number) {
-      const timer = { run, everyMs, isCleared: false, unref: () => timer }
-      started.push(timer)
-      return timer
-    },
-    clearInterval(timer: { isCleared: boolean } | undefined) {
-      if (timer) timer.isCleared = true
-    },
-  }
-  const realClear = globalThis.clearInterval
-  Object.assign(globalThis, fakes)
-  return {
-    started,
-    restore: () => Object.assign(globalThis, { setInterval: real, clearInterval: realClear }),
-  }
-}
-
 test('a heartbeat comes each second and outlives four that are missed; its index outlives an hour', async () => {
   assert.equal([heartbeatMs, heartbeatTtlMs], [1_000, 5_000])
   const heartbeats = createHeartbeats({ redis, prefix })
@@ -129,7 +108,7 @@ test('a process whose heartbeat expired leaves the list and its index; one that 
 })
 
 test('a process that drains says so at once, and nothing after it stopped', async () => {
-  const intervals = withIntervals()
+  const intervals = withManualIntervals()
   try {
     const { schedule, sent, removed } = openSchedule(async () => undefined)
     await schedule.drain()
@@ -159,7 +138,7 @@ test('a process that drains says so at once, and nothing after it stopped', asyn
 })
 
 test('an outage of Redis is logged once until heartbeats succeed again, and slow heartbeats are skipped', async () => {
-  const intervals = withIntervals()
+  const intervals = withManualIntervals()
   try {
     let fails = true
     const { schedule, sent, warnings } = openSchedule(async () => {
@@ -191,7 +170,7 @@ test('an outage of Redis is logged once until heartbeats succeed again, and slow
 })
 
 test('the CPU of a heartbeat is that since the heartbeat before, in percent of a core', async () => {
-  const intervals = withIntervals()
+  const intervals = withManualIntervals()
   const { cpuUsage } = process
   const { now } = performance
   let cpuMs = 0
