@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import * as assert from 'uvu/assert'
-import { ApiProblem, SendError } from '../../packages/client/src/api/millrace-error.ts'
+import { ApiProblem, dataOf, SendError } from '../../packages/client/src/api/millrace-error.ts'
 import { isRetryable, retry } from '../../packages/client/src/api/retry.ts'
 import { checkProperty } from '../support/check-property.ts'
 import { suite } from '../support/suite.ts'
@@ -87,18 +87,11 @@ test('only errors that may go away are retried', async () => {
   assert.is(isRetryable(new SendError(0, 'no connection')), true)
   assert.is(isRetryable(new SendError(400, '', 'RequestTimeout')), true)
   assert.is(isRetryable(new SendError(400, '', 'EntityTooLarge')), false)
-  const inUse = {
-    code: 'idempotency_key_in_use',
-    detail: '',
-    status: 409,
-    title: '',
-    type: '',
-    requestId: '',
-  }
-  const conflict = new ApiProblem(new Response(null, { status: 409 }), {
-    ...inUse,
-    code: 'idempotency_key_in_use',
-  })
+  const conflict = await (async () =>
+    dataOf({
+      error: { code: 'idempotency_key_in_use', detail: 'It is still running.' },
+      response: new Response(null, { status: 409 }),
+    }))().catch((error: unknown) => error)
   assert.is(isRetryable(conflict), true)
   assert.is(isRetryable(new TypeError('fetch failed')), true)
   assert.is(

@@ -492,6 +492,7 @@ const startUpload = 'packages/client/src/sending/start-upload.ts'
 const interruptedUploads = 'packages/client/src/sending/interrupted-uploads.ts'
 const s3Errors = 'packages/client/src/sending/s3-errors.ts'
 const followEvents = 'packages/client/src/following/follow-events.ts'
+const startTest = 'client/start-upload.test.ts'
 const retryTest = 'client/retry.test.ts'
 const partsTest = 'client/send-parts.test.ts'
 const followTest = 'client/follow-events.test.ts'
@@ -715,7 +716,7 @@ const clientMutations: readonly KeptMutation[] = [
     before: 'if (id !== undefined) await requests.erase(id, new AbortController().signal)',
     after: '',
     effect: 'aborted files stay announced and count against limits for a week',
-    tests: [sendingTest],
+    tests: [startTest],
   },
   {
     name: 'operations: abort forgets a running announcement',
@@ -739,7 +740,7 @@ const clientMutations: readonly KeptMutation[] = [
     before: 'if (bytes <= maxSentBytes) return',
     after: 'if (bytes === maxSentBytes) return',
     effect: 'the bar jumps back with each retry',
-    tests: [sendingTest],
+    tests: [startTest],
   },
   {
     name: 'operations: another file continues an upload',
@@ -763,7 +764,7 @@ const clientMutations: readonly KeptMutation[] = [
     before: "state = 'sent'\n        await memory?.remove()",
     after: "state = 'sent'",
     effect: "the page's storage fills, and a file that is chosen again is not sent",
-    tests: [sendingTest],
+    tests: [startTest],
   },
   {
     name: 'operations: keys are remembered for longer than the API does',
@@ -771,7 +772,7 @@ const clientMutations: readonly KeptMutation[] = [
     before: 'const keyLifeMs = 24 * 60 * 60 * 1000',
     after: 'const keyLifeMs = 240 * 60 * 60 * 1000',
     effect: 'a small file that is chosen again after two days is there twice',
-    tests: [sendingTest],
+    tests: [startTest],
   },
   {
     name: 'operations: expired memories are used',
@@ -779,7 +780,7 @@ const clientMutations: readonly KeptMutation[] = [
     before: 'isEntry(entry) && entry.expiresAtMs > Date.now() ? entry : undefined',
     after: 'isEntry(entry) ? entry : undefined',
     effect: 'files are continued that S3 deleted, and the storage is never tidied',
-    tests: [sendingTest],
+    tests: [startTest],
   },
   {
     name: 'operations: stream begins anew after a reconnection',
@@ -796,16 +797,6 @@ const clientMutations: readonly KeptMutation[] = [
     after: 'lastEventId = event.id',
     effect: 'a stream that ended after a progress starts again',
     tests: [followTest],
-  },
-  {
-    name: 'operations: id counts before its event was handled',
-    file: followEvents,
-    before:
-      '        yield event\n        // After its handling: an event during which the caller stopped was not received.\n        lastEventId = event.id ?? lastEventId\n',
-    after:
-      '        lastEventId = event.id ?? lastEventId\n        for (const last of events) lastEventId = last.id ?? lastEventId\n        yield event\n',
-    effect: 'events that were not handled are not sent again',
-    tests: [followTest, 'client/manage-uploads.test.ts'],
   },
   {
     name: 'operations: characters are cut between chunks',

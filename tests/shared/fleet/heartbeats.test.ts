@@ -118,7 +118,8 @@ test('a process that drains says so at once, and nothing after it stopped', asyn
     const other = openSchedule(async () => undefined)
     other.schedule.start()
     const [timer] = intervals.started
-    assert.is(timer?.everyMs, 1_000)
+    assert.ok(timer)
+    assert.is(timer.everyMs, 1_000)
     await other.schedule.drain()
     assert.equal(
       other.sent.map(({ state, slots, tier }) => [state, slots, tier]),
