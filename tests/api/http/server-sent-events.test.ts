@@ -3,9 +3,11 @@ import { connect } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 import {
   createEventStreams,
+  heartbeatMs,
   type ServerSentEvent,
   type StreamOpener,
 } from '@millrace/api/http/server-sent-events.ts'
+import { connectionTimeouts } from '@millrace/shared/service/connection-timeouts.ts'
 import { fastify } from 'fastify'
 import * as assert from 'uvu/assert'
 import { createHttpClient } from '../../support/http-client.ts'
@@ -62,6 +64,11 @@ test('an idle stream gets comments', async () => {
   await connection.when((received) => received.split(': still here\n\n').length > 3)
   assert.ok(connection.isOpen())
   await server.close()
+})
+
+test('comments come each 20 s, three times within the idle timeout of a load balancer', () => {
+  assert.is(heartbeatMs, 20_000)
+  assert.is(connectionTimeouts(0).balancerIdleMs, 3 * heartbeatMs)
 })
 
 test('a stream ends after its last event', async () => {

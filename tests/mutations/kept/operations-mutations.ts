@@ -1,3 +1,4 @@
+// biome-ignore-all lint/suspicious/noTemplateCurlyInString: these are texts of files, which contain template strings
 import type { KeptMutation } from '../mutation.ts'
 
 const scalingPolicy = 'packages/shared/src/fleet/scaling-policy.ts'
@@ -865,7 +866,7 @@ const eventMutations: readonly KeptMutation[] = [
     before: '} else if (change.sequence <= (position ?? 0)) {',
     after: '} else if (change.sequence < (position ?? 0)) {',
     effect: 'the last event comes twice after each reconnection',
-    tests: [ownerEventsTest],
+    tests: [watchesTest],
   },
   {
     name: 'operations: snapshot is read before its position',
@@ -1230,9 +1231,431 @@ const healthMutations: readonly KeptMutation[] = [
   },
 ]
 
+const scrub = 'packages/shared/src/service/scrub-secrets.ts'
+const loggable = 'packages/shared/src/service/loggable-error.ts'
+const logFile = 'packages/shared/src/service/log.ts'
+const outage = 'packages/shared/src/service/outage.ts'
+const redisLease = 'packages/shared/src/service/redis-lease.ts'
+const redisMemory = 'packages/shared/src/service/redis-memory.ts'
+const budget = 'packages/shared/src/service/budget.ts'
+const signingCredentials = 'packages/shared/src/service/signing-credentials.ts'
+const clientNetworks = 'packages/shared/src/service/client-networks.ts'
+const seldomWarning = 'packages/shared/src/service/seldom-warning.ts'
+const scrubTest = 'shared/service/scrub-secrets.test.ts'
+const outageTest = 'shared/service/outage.test.ts'
+const leaseTest = 'shared/service/redis-lease.test.ts'
+const memoryTest = 'shared/service/redis-memory.test.ts'
+const budgetTest = 'shared/service/budget.test.ts'
+const credentialsTest = 'shared/service/signing-credentials.test.ts'
+const boundsTest = 'shared/config/variable-bounds.test.ts'
+
+/** Mistakes in what both services share: log, settings, leases, budgets. */
+const serviceMutations: readonly KeptMutation[] = [
+  {
+    name: 'operations: log with signed URLs',
+    file: scrub,
+    before: '`$1?${scrubbed}`',
+    after: "'$&'",
+    effect: 'who reads the log can download files for an hour',
+    tests: [scrubTest],
+  },
+  {
+    name: 'operations: log with passwords of URLs',
+    file: scrub,
+    before: '`$1${scrubbed}@`',
+    after: "'$&'",
+    effect: 'the password of Redis is in the log',
+    tests: [scrubTest],
+  },
+  {
+    name: 'operations: log with bearer tokens',
+    file: scrub,
+    before: '(Bearer|Basic)',
+    after: '(Basic)',
+    effect: 'API keys are in the log',
+    tests: [scrubTest],
+  },
+  {
+    name: 'operations: log with cookies',
+    file: scrub,
+    before: '((?:set-)?cookie|',
+    after: '(set-cookie|',
+    effect: 'sessions can be taken over by the log',
+    tests: [scrubTest],
+  },
+  {
+    name: 'operations: log without its check of form fields',
+    file: scrub,
+    before: 'x-amz-|aws4-|bearer',
+    after: 'aws4-|bearer',
+    effect: 'signatures of forms are in the log',
+    tests: [scrubTest],
+  },
+  {
+    name: 'operations: scrubbed line is no JSON',
+    file: scrub,
+    before: '/\\bAWS4-HMAC-SHA256\\b[^"\'\\\\\\n]*/g',
+    after: '/\\bAWS4-HMAC-SHA256\\b[^\\n]*/g',
+    effect: 'lines with signatures cannot be parsed',
+    tests: [scrubTest],
+  },
+  {
+    name: 'operations: errors are logged whole',
+    file: logFile,
+    before: 'serializers: { err: loggableError, error: loggableError, reason: loggableError }',
+    after: 'serializers: { err: loggableError, error: loggableError }',
+    effect: 'requests with their headers are in the log',
+    tests: [scrubTest],
+  },
+  {
+    name: 'operations: nested secrets are logged',
+    file: logFile,
+    before: '[name, `*.${name}`]',
+    after: '[name]',
+    effect: 'names of files are in the log',
+    tests: [scrubTest],
+  },
+  {
+    name: 'operations: causes without an end',
+    file: loggable,
+    before: 'const logsCause = depth < maxCauses',
+    after: 'const logsCause = depth <= maxCauses * 100',
+    effect: 'an error that is its own cause fills the log',
+    tests: [scrubTest],
+  },
+  {
+    name: 'operations: a full Redis is the fault of the file',
+    file: outage,
+    before: 'READONLY|OOM|LOADING|MASTERDOWN|CLUSTERDOWN|TRYAGAIN',
+    after: 'READONLY|LOADING|MASTERDOWN|CLUSTERDOWN|TRYAGAIN',
+    effect: 'uploads fail for good while Redis is full',
+    tests: [outageTest],
+  },
+  {
+    name: 'operations: a wrong policy is the fault of the file',
+    file: outage,
+    before: 'new Set([401, 403, 429])',
+    after: 'new Set([401, 429])',
+    effect: 'uploads fail for good while a role lacks a right',
+    tests: [outageTest],
+  },
+  {
+    name: 'operations: an outage of a source is ours',
+    file: outage,
+    before: 'if (current instanceof AppError) return outageCodes.has(current.code)',
+    after: 'if (current instanceof AppError && outageCodes.has(current.code)) return true',
+    effect: 'imports of a dead source are tried for ever',
+    tests: [outageTest],
+  },
+  {
+    name: 'operations: lease of another one is renewed',
+    file: redisLease,
+    before: 'if holder and holder ~= ARGV[1] then return 0 end',
+    after: 'if not holder then return 0 end',
+    effect: 'two processes publish, or work, under one lease',
+    tests: [leaseTest],
+  },
+  {
+    name: 'operations: lease of another one is released',
+    file: redisLease,
+    before: "if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end\nreturn redis.call('DEL', KEYS[1])",
+    after: "return redis.call('DEL', KEYS[1])",
+    effect: 'a process that was slow ends the lease of its successor',
+    tests: [leaseTest],
+  },
+  {
+    name: 'operations: lease without an expiry',
+    file: redisLease,
+    before:
+      "redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])\nreturn 1\n`)\n\n/** KEYS: lease. ARGV: holder, next holder",
+    after: "redis.call('SET', KEYS[1], ARGV[1])\nreturn 1\n`)\n\n/** KEYS: lease. ARGV: holder, next holder",
+    effect: 'after a crash nobody publishes the load any more',
+    tests: [leaseTest],
+  },
+  {
+    name: 'operations: lost lease is renewed',
+    file: redisLease,
+    before:
+      "if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end\nreturn redis.call('PEXPIRE', KEYS[1], ARGV[2])",
+    after: "redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])\nreturn 1",
+    effect: 'two workers hold one message',
+    tests: [leaseTest],
+  },
+  {
+    name: 'operations: memory of replicas counts',
+    file: redisMemory,
+    before: "bytes('used_memory') - bytes('mem_not_counted_for_evict')",
+    after: "bytes('used_memory')",
+    effect: 'uploads are refused although Redis has room',
+    tests: [memoryTest],
+  },
+  {
+    name: 'operations: a Redis without an answer is full',
+    file: redisMemory,
+    before: '    } catch {\n      return 0\n',
+    after: '    } catch {\n      return 1\n',
+    effect: 'an outage of Redis is told as a lack of room',
+    tests: [memoryTest],
+  },
+  {
+    name: 'operations: budget is released twice',
+    file: budget,
+    before: '          if (isReleased) return\n',
+    after: '',
+    effect: 'clients get more than their share by closing twice',
+    tests: [budgetTest],
+  },
+  {
+    name: 'operations: budget has one share more',
+    file: budget,
+    before: 'used + amount <= limits.instance',
+    after: 'used <= limits.instance',
+    effect: 'an instance takes more than it has room for',
+    tests: [budgetTest],
+  },
+  {
+    name: 'operations: addresses of a /64 count apart',
+    file: clientNetworks,
+    before: '{ name: networkOf(groups, 64), share: 1 }',
+    after: '{ name: address, share: 1 }',
+    effect: 'one machine has as many limits as it has IPv6 addresses',
+    tests: ['shared/service/client-networks.test.ts'],
+  },
+  {
+    name: 'operations: signatures outlive their credentials',
+    file: signingCredentials,
+    before: 'Math.min(maxMs, endsAtMs - signedAtMs)',
+    after: 'maxMs',
+    effect: 'links promise an hour and are refused after minutes',
+    tests: [credentialsTest],
+  },
+  {
+    name: 'operations: credentials are renewed by each request',
+    file: signingCredentials,
+    before: 'if (!renewal && now() - renewedAtMs >= renewalIntervalMs) {',
+    after: 'if (!renewal) {',
+    effect: 'each signature asks the metadata service, which throttles',
+    tests: [credentialsTest],
+  },
+  {
+    name: 'operations: warnings of each message',
+    file: seldomWarning,
+    before: 'if (kind && now() - kind.loggedAtMs < intervalMs) {',
+    after: 'if (kind && now() - kind.loggedAtMs < intervalMs / 1000) {',
+    effect: 'a rolling deploy fills the log',
+    tests: ['shared/service/stored-json.test.ts'],
+  },
+  {
+    name: 'operations: admin is open by default',
+    file: 'packages/api/src/config.ts',
+    before: 'OPEN_ADMIN: Type.Boolean({ default: false })',
+    after: 'OPEN_ADMIN: Type.Boolean({ default: true })',
+    effect: 'anyone manages the queues',
+    tests: [boundsTest],
+  },
+  {
+    name: 'operations: strangers upload by default',
+    file: 'packages/api/src/config.ts',
+    before: "Type.Enum(['on', 'off'], { default: 'off' })",
+    after: "Type.Enum(['on', 'off'], { default: 'on' })",
+    effect: 'anyone stores files at the cost of the owner',
+    tests: [boundsTest],
+  },
+  {
+    name: 'operations: streams of an owner are limited as those of an address',
+    file: 'packages/api/src/config.ts',
+    before: 'owner: variables.MAX_EVENT_STREAMS_PER_OWNER,',
+    after: 'owner: variables.MAX_EVENT_STREAMS_PER_ADDRESS,',
+    effect: 'one owner takes five times its streams',
+    tests: [boundsTest],
+  },
+  {
+    name: 'operations: rate of an address is that of an owner',
+    file: 'packages/api/src/config.ts',
+    before: 'rateLimitPerAddressPerMinute: variables.RATE_LIMIT_PER_ADDRESS_PER_MINUTE,',
+    after: 'rateLimitPerAddressPerMinute: variables.RATE_LIMIT_PER_MINUTE,',
+    effect: 'offices behind one address are refused',
+    tests: [boundsTest],
+  },
+  {
+    name: 'operations: session life without a bound',
+    file: 'packages/api/src/config.ts',
+    before: 'minimum: 60_000 }),',
+    after: 'minimum: 6 }),',
+    effect: 'a life in seconds is accepted, and sessions end at once',
+    tests: [boundsTest],
+  },
+  {
+    name: 'operations: buffers without a least size',
+    file: 'packages/shared/src/config/service-variables.ts',
+    before: 'minimum: 32 * MiB',
+    after: 'minimum: 3 * MiB',
+    effect: 'a part does not fit, and uploads wait for ever',
+    tests: [boundsTest],
+  },
+]
+
+const tallies = 'packages/shared/src/metrics/tallies.ts'
+const metricsFile = 'packages/shared/src/metrics/metrics.ts'
+const watchQueue = 'packages/shared/src/metrics/watch-queue.ts'
+const callOutcome = 'packages/shared/src/metrics/call-outcome.ts'
+const metricsTest = 'shared/metrics/metrics.test.ts'
+
+/** Mistakes in the metrics. */
+const metricsMutations: readonly KeptMutation[] = [
+  {
+    name: 'operations: bound of a bucket is outside',
+    file: tallies,
+    before: 'value > (buckets[bucket] ?? 0)',
+    after: 'value >= (buckets[bucket] ?? 0)',
+    effect: 'percentiles of Prometheus are a bucket too high',
+    tests: [metricsTest],
+  },
+  {
+    name: 'operations: buckets are not cumulative',
+    file: tallies,
+    before: '          count += inBucket\n',
+    after: '          count = inBucket\n',
+    effect: 'percentiles of Prometheus are nonsense',
+    tests: [metricsTest],
+  },
+  {
+    name: 'operations: age of a job in milliseconds',
+    file: watchQueue,
+    before: 'sample && sample.oldestJobAgeMs / 1000',
+    after: 'sample && sample.oldestJobAgeMs',
+    effect: 'alerts on waiting jobs ring for a job of a second',
+    tests: [metricsTest],
+  },
+  {
+    name: 'operations: queue of long ago',
+    file: metricsFile,
+    before: 'if (value === undefined) gauge.remove(...values)\n    else gauge',
+    after: 'if (value !== undefined) gauge',
+    effect: 'Prometheus shows the queue of an hour ago while nobody samples it',
+    tests: [metricsTest],
+  },
+  {
+    name: 'operations: refusals are failures',
+    file: callOutcome,
+    before: "? 'refused' : 'failed'",
+    after: "? 'failed' : 'failed'",
+    effect: 'alerts on S3 ring for each upload whose object does not exist yet',
+    tests: [metricsTest],
+  },
+  {
+    name: 'operations: metrics accept writes',
+    file: 'packages/shared/src/metrics/metrics-server.ts',
+    before: "if (method !== 'GET' && method !== 'HEAD') {",
+    after: "if (method === 'OPTIONS') {",
+    effect: 'odd requests are answered with all metrics',
+    tests: [metricsTest],
+  },
+]
+
+const doctor = 'packages/local/src/doctor'
+const machineTest = 'local/doctor/api-and-machine.test.ts'
+const redisDoctorTest = 'local/doctor/redis-checks.test.ts'
+const stageTest = 'local/doctor/stage-checks.test.ts'
+
+/** Mistakes in what the doctor says. */
+const doctorMutations: readonly KeptMutation[] = [
+  {
+    name: 'operations: doctor warns of a full Redis at once',
+    file: `${doctor}/redis-checks.ts`,
+    before: 'if (usedShare >= criticalShare)',
+    after: 'if (usedShare > 1)',
+    effect: 'a Redis that is about to refuse writes is a warning only',
+    tests: [redisDoctorTest],
+  },
+  {
+    name: 'operations: doctor accepts a replica',
+    file: `${doctor}/redis-checks.ts`,
+    before: "if (replication.get('role') === 'master')",
+    after: "if (replication.get('role') !== undefined)",
+    effect: 'a wrong REDIS_URL is not found',
+    tests: [redisDoctorTest],
+  },
+  {
+    name: 'operations: doctor counts draining workers',
+    file: `${doctor}/redis-checks.ts`,
+    before: "one.tier === tier && one.state === 'serving'",
+    after: 'one.tier === tier',
+    effect: 'a fleet that stops looks healthy',
+    tests: [redisDoctorTest],
+  },
+  {
+    name: 'operations: doctor counts one tier for the other',
+    file: `${doctor}/redis-checks.ts`,
+    before: "one.tier === tier && one.state === 'serving'",
+    after: "one.state === 'serving'",
+    effect: 'a missing worker is not found while an API instance runs',
+    tests: [redisDoctorTest],
+  },
+  {
+    name: 'operations: doctor leaves its image',
+    file: `${doctor}/api-checks.ts`,
+    before: "await api.send('DELETE', `/uploads/${body.id}`)",
+    after: 'await undefined',
+    effect: 'each run of the doctor leaves a file',
+    tests: [machineTest],
+  },
+  {
+    name: 'operations: doctor sends its key to S3',
+    file: `${doctor}/api-checks.ts`,
+    before: '...(address.origin === new URL(origin).origin && { headers: headers() }),',
+    after: 'headers: headers(),',
+    effect: 'the API key is sent to the CDN, and S3 refuses the request',
+    tests: [machineTest],
+  },
+  {
+    name: 'operations: doctor accepts a variant that is gone',
+    file: `${doctor}/api-checks.ts`,
+    before: 'if (loaded && !loaded.ok) {',
+    after: 'if (loaded && loaded.status >= 500) {',
+    effect: 'a wrong CDN_ORIGIN is not found',
+    tests: [machineTest],
+  },
+  {
+    name: 'operations: doctor sees disk in mebibytes',
+    file: `${doctor}/machine-checks.ts`,
+    before: 'const GiB = 1024 ** 3',
+    after: 'const GiB = 1024 ** 2',
+    effect: 'a disk with some megabytes is in order',
+    tests: [machineTest],
+  },
+  {
+    name: 'operations: doctor does not know a denied action',
+    file: `${doctor}/role-checks.ts`,
+    before: "if (EvalDecision === 'allowed') continue",
+    after: "if (EvalDecision !== 'explicitDeny') continue",
+    effect: 'a role that lacks a right is complete for the doctor',
+    tests: [stageTest],
+  },
+  {
+    name: 'operations: doctor accepts eviction of a stage',
+    file: `${doctor}/elasticache-checks.ts`,
+    before: "if (policy?.ParameterValue === 'noeviction')",
+    after: 'if (policy?.ParameterValue !== undefined)',
+    effect: 'a Redis that deletes jobs is in order',
+    tests: [stageTest],
+  },
+  {
+    name: 'operations: doctor looks at the first page',
+    file: `${doctor}/elasticache-checks.ts`,
+    before: '    Marker = page.Marker\n  } while (Marker)\n  return error(',
+    after: '    Marker = undefined\n  } while (Marker)\n  return error(',
+    effect: 'the policy of Redis is not known although AWS tells it',
+    tests: [stageTest],
+  },
+]
+
 export const operationsMutations: readonly KeptMutation[] = [
   ...fleetMutations,
   ...clientMutations,
   ...eventMutations,
   ...healthMutations,
+  ...serviceMutations,
+  ...metricsMutations,
+  ...doctorMutations,
 ]
