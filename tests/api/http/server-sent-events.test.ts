@@ -36,6 +36,7 @@ async function serve(
     url,
     port: Number(new URL(url).port),
     streams,
+    closing,
     async close() {
       closing.abort()
       await app.close()
@@ -254,6 +255,20 @@ for (const [what, end] of [
     await server.close()
   })
 }
+
+test('no stream begins once the instance closes', async () => {
+  const server = await serve({
+    async *events() {
+      yield { event: 'tick', data: 1 }
+    },
+  })
+  server.closing.abort()
+  const { status, body } = await createHttpClient(server.url).get('/events')
+  // Without the API's error handler, every error is 500.
+  assert.is(status, 500)
+  assert.match(JSON.stringify(body), 'This instance is shutting down.')
+  await server.close()
+})
 
 test('streams end when the instance closes, also those whose client does not read', async () => {
   const frame = 'x'.repeat(1024 * 1024)

@@ -24,7 +24,7 @@ const fleetMutations: readonly KeptMutation[] = [
     file: scalingPolicy,
     before: 'Math.min(Math.max(desired, limits.min), limits.max)',
     after: 'Math.min(desired, limits.max)',
-    effect: 'an idle fleet goes below its minimum, to zero workers',
+    effect: 'An idle fleet goes below its minimum, to zero workers.',
     tests: [policyTest],
   },
   {
@@ -32,7 +32,7 @@ const fleetMutations: readonly KeptMutation[] = [
     file: scalingPolicy,
     before: 'Math.min(Math.max(desired, limits.min), limits.max)',
     after: 'Math.max(desired, limits.min)',
-    effect: 'a burst starts hundreds of instances, which somebody pays',
+    effect: 'A burst starts hundreds of instances, which somebody pays.',
     tests: [policyTest],
   },
   {
@@ -40,7 +40,7 @@ const fleetMutations: readonly KeptMutation[] = [
     file: scalingPolicy,
     before: '(value) => value >= atLeast',
     after: '(value) => value > atLeast',
-    effect: 'a burst exactly at a bound of a step adds too few instances',
+    effect: 'A burst exactly at a bound of a step adds too few instances.',
     tests: [policyTest],
   },
   {
@@ -48,7 +48,7 @@ const fleetMutations: readonly KeptMutation[] = [
     file: scalingPolicy,
     before: '(value) => value <= scaleIn.atMost',
     after: '(value) => value < scaleIn.atMost',
-    effect: 'a fleet exactly at the bound keeps instances that AWS would remove',
+    effect: 'A fleet exactly at the bound keeps instances that AWS would remove.',
     tests: [policyTest],
   },
   {
@@ -56,7 +56,7 @@ const fleetMutations: readonly KeptMutation[] = [
     file: scalingPolicy,
     before: 'scaleIn.steps.findLast(({ atMost }) => value <= atMost)',
     after: 'scaleIn.steps.findLast(({ atMost }) => value < atMost)',
-    effect: 'the simulator removes fewer instances than AWS does',
+    effect: 'The simulator removes fewer instances than AWS does.',
     tests: [policyTest],
   },
   {
@@ -64,7 +64,7 @@ const fleetMutations: readonly KeptMutation[] = [
     file: scalingPolicy,
     before: 'scaleIn.steps.findLast(',
     after: 'scaleIn.steps.find(',
-    effect: 'an idle fleet of forty takes ten minutes to shrink',
+    effect: 'An idle fleet of forty takes ten minutes to shrink.',
     tests: [policyTest],
   },
   {
@@ -72,7 +72,7 @@ const fleetMutations: readonly KeptMutation[] = [
     file: scalingPolicy,
     before: 'if (fleet.starting > 0) return',
     after: 'if (fleet.starting < 0) return',
-    effect: 'instances are ended while their siblings start: the fleet flaps',
+    effect: 'Instances are ended while their siblings start: the fleet flaps.',
     tests: [policyTest],
   },
   {
@@ -80,7 +80,7 @@ const fleetMutations: readonly KeptMutation[] = [
     file: scalingPolicy,
     before: "if (!mayAct('scale-in')) return",
     after: "if (!mayAct('never')) return",
-    effect: 'every ten seconds instances are removed, down to the minimum within a minute',
+    effect: 'Every ten seconds instances are removed, down to the minimum within a minute.',
     tests: [policyTest],
   },
   {
@@ -88,7 +88,7 @@ const fleetMutations: readonly KeptMutation[] = [
     file: scalingPolicy,
     before: '>= policy.repeatMs',
     after: '> policy.repeatMs',
-    effect: 'the simulator acts a period later than CloudWatch',
+    effect: 'The simulator acts a period later than CloudWatch.',
     tests: [policyTest],
   },
   {
@@ -96,7 +96,7 @@ const fleetMutations: readonly KeptMutation[] = [
     file: scalingPolicy,
     before: 'const desired = fleet.inService + percentOf(fleet.inService, percent)',
     after: 'const desired = fleet.desired + percentOf(fleet.desired, percent)',
-    effect: 'instances that start do not count: a burst grows the fleet exponentially',
+    effect: 'Instances that start do not count: a burst grows the fleet exponentially.',
     tests: [policyTest],
   },
   {
@@ -104,7 +104,7 @@ const fleetMutations: readonly KeptMutation[] = [
     file: scalingPolicy,
     before: 'Math.min(newest.values[metric] ?? 0, cap)',
     after: '(newest.values[metric] ?? 0)',
-    effect: 'a long queue starts the maximum of instances at once',
+    effect: 'A long queue starts the maximum of instances at once.',
     tests: [policyTest],
   },
   {
@@ -112,7 +112,7 @@ const fleetMutations: readonly KeptMutation[] = [
     file: scalingPolicy,
     before: 'const desired = Math.ceil(',
     after: 'const desired = Math.floor(',
-    effect: 'a busy fleet stays one instance short of its target',
+    effect: 'A busy fleet stays one instance short of its target.',
     tests: [policyTest],
   },
   {
@@ -120,7 +120,7 @@ const fleetMutations: readonly KeptMutation[] = [
     file: scalingPolicy,
     before: 'next.desired > best.desired ? next : best',
     after: 'next.desired < best.desired ? next : best',
-    effect: 'the largest burst gets the smallest step',
+    effect: 'The largest burst gets the smallest step.',
     tests: [policyTest],
   },
   {
@@ -128,7 +128,7 @@ const fleetMutations: readonly KeptMutation[] = [
     file: scalingPolicy,
     before: 'if (largest.desired <= fleet.desired) {',
     after: 'if (largest.desired === fleet.desired) {',
-    effect: 'during a burst, instances that start are ended again',
+    effect: 'During a burst, instances that start are ended again.',
     tests: [policyTest],
   },
   {
@@ -136,7 +136,7 @@ const fleetMutations: readonly KeptMutation[] = [
     file: scalingPolicy,
     before: 'actions: bounded === fleet.desired ? actions : { ...actions, ...now }',
     after: 'actions: { ...actions, ...now }',
-    effect: 'at a limit, a part pauses although it did nothing',
+    effect: 'At a limit, a part pauses although it did nothing.',
     tests: [policyTest],
   },
   {
@@ -144,7 +144,7 @@ const fleetMutations: readonly KeptMutation[] = [
     file: scalingPolicy,
     before: 'nowMs - newest.atMs > maxMissingPeriods * policy.metricPeriodMs',
     after: 'nowMs - newest.atMs > maxMissingPeriods * policy.metricPeriodMs * 10',
-    effect: 'with Redis away, the fleet is scaled by values of five minutes ago',
+    effect: 'With Redis away, the fleet is scaled by values of five minutes ago.',
     tests: [policyTest],
   },
   {
@@ -152,7 +152,7 @@ const fleetMutations: readonly KeptMutation[] = [
     file: scalingPolicy,
     before: 'Math.floor((instances * percent) / 100)',
     after: 'Math.ceil((instances * percent) / 100)',
-    effect: 'scaling in removes one instance more than AWS would',
+    effect: 'Scaling in removes one instance more than AWS would.',
     tests: [policyTest],
   },
   {
@@ -160,7 +160,7 @@ const fleetMutations: readonly KeptMutation[] = [
     file: scalingPolicy,
     before: 'return Math.max(1, Math.floor(',
     after: 'return Math.max(0, Math.floor(',
-    effect: 'a fleet of zero never starts, and a fleet of one never ends',
+    effect: 'A fleet of zero never starts, and a fleet of one never ends.',
     tests: [policyTest],
   },
   {
@@ -168,7 +168,7 @@ const fleetMutations: readonly KeptMutation[] = [
     file: scalingPolicy,
     before: 'warmupMs: 10_000',
     after: 'warmupMs: 10',
-    effect: 'AWS counts an instance before it takes jobs',
+    effect: 'AWS counts an instance before it takes jobs.',
     tests: [policyTest],
   },
   {
@@ -176,7 +176,7 @@ const fleetMutations: readonly KeptMutation[] = [
     file: scalingPolicy,
     before: 'atLeast: 3, periods: 30, percent: 100',
     after: 'atLeast: 3, periods: 3, percent: 100',
-    effect: 'each short queue doubles the fleet',
+    effect: 'Each short queue doubles the fleet.',
     tests: [policyTest],
   },
   {
@@ -184,7 +184,7 @@ const fleetMutations: readonly KeptMutation[] = [
     file: scalingPolicy,
     before: 'periods: 6,',
     after: 'periods: 1,',
-    effect: 'a pause of ten seconds ends most of the fleet',
+    effect: 'A pause of ten seconds ends most of the fleet.',
     tests: [policyTest],
   },
   {
@@ -192,7 +192,7 @@ const fleetMutations: readonly KeptMutation[] = [
     file: scalingPolicy,
     before: 'atMost: 30, periods: 5, steps: [{ atMost: 30, percent: 10 }]',
     after: 'atMost: 45, periods: 5, steps: [{ atMost: 45, percent: 10 }]',
-    effect: 'the API tier grows and shrinks in turn under a constant load',
+    effect: 'The API tier grows and shrinks in turn under a constant load.',
     tests: [policyTest],
   },
   {
@@ -200,7 +200,7 @@ const fleetMutations: readonly KeptMutation[] = [
     file: queueLoad,
     before: 'return (waiting + prioritized + active + notRelayed) /',
     after: 'return (waiting + prioritized + active) /',
-    effect: 'a backlog in SQS starts no workers',
+    effect: 'A backlog in SQS starts no workers.',
     tests: [policyTest],
   },
   {
@@ -208,7 +208,7 @@ const fleetMutations: readonly KeptMutation[] = [
     file: queueLoad,
     before: 'Math.max(0, after - before + finished)',
     after: 'Math.max(0, after - before)',
-    effect: 'a fleet that keeps up shows no demand',
+    effect: 'A fleet that keeps up shows no demand.',
     tests: [policyTest],
   },
   {
@@ -216,7 +216,7 @@ const fleetMutations: readonly KeptMutation[] = [
     file: queueLoad,
     before: '(arrived * jobDurationMs) / periodMs',
     after: '(arrived * jobDurationMs) / (periodMs / 1000)',
-    effect: 'each burst counts a thousandfold and starts the maximum',
+    effect: 'Each burst counts a thousandfold and starts the maximum.',
     tests: [policyTest],
   },
   {
@@ -224,7 +224,7 @@ const fleetMutations: readonly KeptMutation[] = [
     file: queueSampler,
     before: "tier === 'worker' && state === 'serving'",
     after: "tier === 'worker'",
-    effect: 'while workers stop, the load looks lower than it is and nothing is started',
+    effect: 'While workers stop, the load looks lower than it is and nothing is started.',
     tests: [fleetTest],
   },
   {
@@ -232,7 +232,7 @@ const fleetMutations: readonly KeptMutation[] = [
     file: queueSampler,
     before: 'Math.max(0, now() - oldestAddedAt)',
     after: 'now() - oldestAddedAt',
-    effect: 'with clocks apart, no process can read the sample',
+    effect: 'With clocks apart, no process can read the sample.',
     tests: [fleetTest],
   },
   {
@@ -240,7 +240,7 @@ const fleetMutations: readonly KeptMutation[] = [
     file: publisher,
     before: 'Math.max(...samples.map(({ oldestJobAgeMs }) => oldestJobAgeMs))',
     after: 'average(({ oldestJobAgeMs }) => oldestJobAgeMs)',
-    effect: 'the alarm on waiting jobs comes late',
+    effect: 'The alarm on waiting jobs comes late.',
     tests: [fleetTest],
   },
   {
@@ -248,7 +248,7 @@ const fleetMutations: readonly KeptMutation[] = [
     file: publisher,
     before: 'new Date(startedAtMs + publishPeriodMs).toISOString()',
     after: 'new Date(startedAtMs).toISOString()',
-    effect: 'the autoscaler takes each value for ten seconds older than it is',
+    effect: 'The autoscaler takes each value for ten seconds older than it is.',
     tests: [fleetTest],
   },
   {
@@ -256,7 +256,7 @@ const fleetMutations: readonly KeptMutation[] = [
     file: publisher,
     before: 'if (holds || takeoverDelayMs === 0) return lease.hold()',
     after: 'return lease.hold()',
-    effect: 'API instances sample the queue although workers run',
+    effect: 'API instances sample the queue although workers run.',
     tests: [fleetTest],
   },
   {
@@ -264,7 +264,7 @@ const fleetMutations: readonly KeptMutation[] = [
     file: publisher,
     before: 'freeSince = undefined\n      return false',
     after: 'return false',
-    effect: 'an API instance takes over in the second between two workers',
+    effect: 'An API instance takes over in the second between two workers.',
     tests: [fleetTest],
   },
   {
@@ -272,7 +272,7 @@ const fleetMutations: readonly KeptMutation[] = [
     file: publisher,
     before: 'if (!holds) {\n      period = undefined',
     after: 'if (!holds) {',
-    effect: 'after a pause, a period of minutes ago is written as new, and its arrivals with it',
+    effect: 'After a pause, a period of minutes ago is written as new, and its arrivals with it.',
     tests: [fleetTest],
   },
   {
@@ -280,7 +280,7 @@ const fleetMutations: readonly KeptMutation[] = [
     file: publisher,
     before: 'if (holds) await lease.release()',
     after: 'if (!holds) await lease.release()',
-    effect: 'each deploy leaves a gap of four seconds in the metrics',
+    effect: 'Each deploy leaves a gap of four seconds in the metrics.',
     tests: [fleetTest],
   },
   {
@@ -288,7 +288,7 @@ const fleetMutations: readonly KeptMutation[] = [
     file: publisher,
     before: '      await writing\n',
     after: '',
-    effect: 'a worker that stops loses the last period of the metrics',
+    effect: 'A worker that stops loses the last period of the metrics.',
     tests: [fleetTest],
   },
   {
@@ -296,7 +296,7 @@ const fleetMutations: readonly KeptMutation[] = [
     file: publisher,
     before: 'failing.add(event)',
     after: 'failing.delete(event)',
-    effect: 'an outage of CloudWatch fills the log',
+    effect: 'An outage of CloudWatch fills the log.',
     tests: [fleetTest],
   },
   {
@@ -304,7 +304,7 @@ const fleetMutations: readonly KeptMutation[] = [
     file: publisher,
     before: 'recent.reduce((sum, point) => sum + point.jobs * point.ms, 0) / jobs',
     after: 'recent.reduce((sum, point) => sum + point.ms, 0) / recent.length',
-    effect: 'one slow job distorts the demand of hundreds of quick ones',
+    effect: 'One slow job distorts the demand of hundreds of quick ones.',
     tests: [fleetTest],
   },
   {
@@ -312,7 +312,7 @@ const fleetMutations: readonly KeptMutation[] = [
     file: publisher,
     before: 'slots: last.slots,',
     after: 'slots: point.slots,',
-    effect: 'while workers start, the demand is too high and more are started than needed',
+    effect: 'While workers start, the demand is too high and more are started than needed.',
     tests: [fleetTest],
   },
   {
@@ -320,7 +320,7 @@ const fleetMutations: readonly KeptMutation[] = [
     file: cloudWatch,
     before: 'oldestJobAgeMs / 1000',
     after: 'oldestJobAgeMs',
-    effect: 'the alarm on waiting jobs rings for a job of one second',
+    effect: 'The alarm on waiting jobs rings for a job of one second.',
     tests: [fleetTest],
   },
   {
@@ -328,7 +328,7 @@ const fleetMutations: readonly KeptMutation[] = [
     file: cloudWatch,
     before: 'const storageResolution = 1\n',
     after: 'const storageResolution = 60\n',
-    effect: 'alarms with periods of ten seconds have no data, so nothing scales',
+    effect: 'Alarms with periods of ten seconds have no data, so nothing scales.',
     tests: [fleetTest],
   },
   {
@@ -336,7 +336,7 @@ const fleetMutations: readonly KeptMutation[] = [
     file: cloudWatch,
     before: 'Timestamp: new Date(startedAtMs)',
     after: 'Timestamp: new Date(startedAtMs * 1000)',
-    effect: 'CloudWatch refuses all metrics',
+    effect: 'CloudWatch refuses all metrics.',
     tests: [fleetTest],
   },
   {
@@ -344,7 +344,7 @@ const fleetMutations: readonly KeptMutation[] = [
     file: cloudWatch,
     before: 'const maxValues = 150',
     after: 'const maxValues = 1500',
-    effect: 'CloudWatch refuses a period with jobs of many durations, with its load',
+    effect: 'CloudWatch refuses a period with jobs of many durations, with its load.',
     tests: [fleetTest],
   },
   {
@@ -352,7 +352,7 @@ const fleetMutations: readonly KeptMutation[] = [
     file: heartbeats,
     before: 'heartbeatTtlMs = 5_000',
     after: 'heartbeatTtlMs = 50_000',
-    effect: 'slots of killed workers count for a minute, so nothing replaces them',
+    effect: 'Slots of killed workers count for a minute, so nothing replaces them.',
     tests: [heartbeatTest],
   },
   {
@@ -360,7 +360,7 @@ const fleetMutations: readonly KeptMutation[] = [
     file: heartbeats,
     before: 'heartbeatTtlMs = 5_000',
     after: 'heartbeatTtlMs = 1_000',
-    effect: 'instances vanish from the fleet for moments and count as lost',
+    effect: 'Instances vanish from the fleet for moments and count as lost.',
     tests: [heartbeatTest],
   },
   {
@@ -368,7 +368,7 @@ const fleetMutations: readonly KeptMutation[] = [
     file: heartbeats,
     before: "JSON.stringify(sent), 'PX', heartbeatTtlMs)",
     after: 'JSON.stringify(sent))',
-    effect: 'a killed worker has slots for ever',
+    effect: 'A killed worker has slots for ever.',
     tests: [heartbeatTest],
   },
   {
@@ -376,7 +376,7 @@ const fleetMutations: readonly KeptMutation[] = [
     file: heartbeats,
     before: '        redis.pexpire(index, indexTtlMs),\n',
     after: '',
-    effect: 'a stopped fleet leaves its key in Redis for ever',
+    effect: 'A stopped fleet leaves its key in Redis for ever.',
     tests: [heartbeatTest],
   },
   {
@@ -384,7 +384,7 @@ const fleetMutations: readonly KeptMutation[] = [
     file: heartbeats,
     before: '(await redis.hget(stopped, id)) === since',
     after: '(await redis.hget(stopped, id)) !== null',
-    effect: 'a worker that crashes after a restart counts as stopped by itself',
+    effect: 'A worker that crashes after a restart counts as stopped by itself.',
     tests: [heartbeatTest],
   },
   {
@@ -392,7 +392,7 @@ const fleetMutations: readonly KeptMutation[] = [
     file: heartbeatSchedule,
     before: 'if (timer) await publishOnce()\n    },\n    /** Removes',
     after: '},\n    /** Removes',
-    effect: 'the slots of a worker that stops count for a second more',
+    effect: 'The slots of a worker that stops count for a second more.',
     tests: [heartbeatTest],
   },
   {
@@ -400,7 +400,7 @@ const fleetMutations: readonly KeptMutation[] = [
     file: heartbeatSchedule,
     before: "state = 'draining'\n",
     after: '\n',
-    effect: 'a worker that stops looks as if it took jobs',
+    effect: 'A worker that stops looks as if it took jobs.',
     tests: [heartbeatTest],
   },
   {
@@ -408,7 +408,7 @@ const fleetMutations: readonly KeptMutation[] = [
     file: heartbeatSchedule,
     before: '      clearInterval(timer)\n',
     after: '',
-    effect: 'a stopped instance appears again and then counts as lost',
+    effect: 'A stopped instance appears again and then counts as lost.',
     tests: [heartbeatTest],
   },
   {
@@ -416,7 +416,7 @@ const fleetMutations: readonly KeptMutation[] = [
     file: heartbeatSchedule,
     before: 'failing = true',
     after: 'failing = false',
-    effect: 'an outage of Redis fills the log of each instance',
+    effect: 'An outage of Redis fills the log of each instance.',
     tests: [heartbeatTest],
   },
   {
@@ -424,7 +424,7 @@ const fleetMutations: readonly KeptMutation[] = [
     file: heartbeatSchedule,
     before: '    lastCpu = process.cpuUsage()\n    lastCpuAtMs = nowMs\n',
     after: '    lastCpuAtMs = nowMs\n',
-    effect: 'an instance that runs for a day shows thousands of percent',
+    effect: 'An instance that runs for a day shows thousands of percent.',
     tests: [heartbeatTest],
   },
   {
@@ -432,7 +432,7 @@ const fleetMutations: readonly KeptMutation[] = [
     file: instanceEvents,
     before: 'nowMs - Date.parse(before.lostAt) < lostMs',
     after: 'nowMs - Date.parse(before.lostAt) >= 0',
-    effect: 'the console shows an unhealthy tier long after its group replaced the instance',
+    effect: 'The console shows an unhealthy tier long after its group replaced the instance.',
     tests: [historyTest],
   },
   {
@@ -440,7 +440,7 @@ const fleetMutations: readonly KeptMutation[] = [
     file: instanceEvents,
     before: 'transaction.zremrangebyrank(eventsKey, 0, -maxEvents - 1).pexpire(',
     after: 'transaction.pexpire(',
-    effect: 'Redis grows with each instance that ever started',
+    effect: 'Redis grows with each instance that ever started.',
     tests: [historyTest],
   },
   {
@@ -448,7 +448,7 @@ const fleetMutations: readonly KeptMutation[] = [
     file: instanceEvents,
     before: 'zremrangebyrank(eventsKey, 0, -maxEvents - 1)',
     after: 'zremrangebyrank(eventsKey, maxEvents, -1)',
-    effect: 'the console shows the first hundred events of the fleet for ever',
+    effect: 'The console shows the first hundred events of the fleet for ever.',
     tests: [historyTest],
   },
   {
@@ -456,7 +456,7 @@ const fleetMutations: readonly KeptMutation[] = [
     file: recentActivity,
     before: '(count * 60_000) / coveredMs()',
     after: '(count * 1000) / coveredMs()',
-    effect: 'the console shows a sixtieth of the errors',
+    effect: 'The console shows a sixtieth of the errors.',
     tests: [latencyTest],
   },
   {
@@ -464,7 +464,7 @@ const fleetMutations: readonly KeptMutation[] = [
     file: recentActivity,
     before: 'windowMs - sliceMs + (now() % sliceMs)',
     after: 'windowMs',
-    effect: 'rates of the console are up to a sixth too low',
+    effect: 'Rates of the console are up to a sixth too low.',
     tests: [latencyTest],
   },
   {
@@ -472,7 +472,7 @@ const fleetMutations: readonly KeptMutation[] = [
     file: historyRecorder,
     before: 'samples.flat().filter(isServing)',
     after: 'samples.flat()',
-    effect: "instances that stop distort the tier's CPU",
+    effect: "Instances that stop distort the tier's CPU.",
     tests: [historyTest],
   },
   {
@@ -480,7 +480,7 @@ const fleetMutations: readonly KeptMutation[] = [
     file: historyRecorder,
     before: '    reset(): void {\n      period = undefined',
     after: '    reset(): void {\n      period ??= undefined',
-    effect: 'two publishers write points of one period, of half of its samples each',
+    effect: 'Two publishers write points of one period, of half of its samples each.',
     tests: [historyTest],
   },
 ]
@@ -508,7 +508,7 @@ const clientMutations: readonly KeptMutation[] = [
     file: retryFile,
     before: 'const defaultAttempts = 6',
     after: 'const defaultAttempts = 3',
-    effect: 'an outage of two seconds fails the files of all pages',
+    effect: 'An outage of two seconds fails the files of all pages.',
     tests: [retryTest],
   },
   {
@@ -516,7 +516,7 @@ const clientMutations: readonly KeptMutation[] = [
     file: retryFile,
     before: 'attempt >= attempts',
     after: 'attempt > attempts',
-    effect: 'a failing API gets more requests than documented',
+    effect: 'A failing API gets more requests than documented.',
     tests: [retryTest],
   },
   {
@@ -524,7 +524,7 @@ const clientMutations: readonly KeptMutation[] = [
     file: retryFile,
     before: 'firstDelayMs * 2 ** (attempt - 1)',
     after: 'firstDelayMs',
-    effect: 'all six attempts are over after two seconds',
+    effect: 'All six attempts are over after two seconds.',
     tests: [retryTest],
   },
   {
@@ -532,7 +532,7 @@ const clientMutations: readonly KeptMutation[] = [
     file: retryFile,
     before: 'Math.random() * backOffMs',
     after: 'backOffMs',
-    effect: 'after an outage all pages come back in the same moment',
+    effect: 'After an outage all pages come back in the same moment.',
     tests: [retryTest],
   },
   {
@@ -540,7 +540,7 @@ const clientMutations: readonly KeptMutation[] = [
     file: retryFile,
     before: 'Math.min(firstDelayMs * 2 ** (attempt - 1), maxDelayMs)',
     after: 'firstDelayMs * 2 ** (attempt - 1)',
-    effect: 'a watch that was away for minutes comes back after hours',
+    effect: 'A watch that was away for minutes comes back after hours.',
     tests: [retryTest],
   },
   {
@@ -548,7 +548,7 @@ const clientMutations: readonly KeptMutation[] = [
     file: retryFile,
     before: 'await delay(retryAfterMs + Math.random()',
     after: 'await delay(Math.random()',
-    effect: 'clients over their rate limit come back before it has room',
+    effect: 'Clients over their rate limit come back before it has room.',
     tests: [retryTest],
   },
   {
@@ -556,7 +556,7 @@ const clientMutations: readonly KeptMutation[] = [
     file: retryFile,
     before: 'if (retryAfterMs > maxRetryAfterMs) throw error',
     after: '',
-    effect: 'a page hangs until midnight in place of saying that the quota is used up',
+    effect: 'A page hangs until midnight in place of saying that the quota is used up.',
     tests: [retryTest],
   },
   {
@@ -564,7 +564,7 @@ const clientMutations: readonly KeptMutation[] = [
     file: retryFile,
     before: '[408, 429, 500, 502, 503, 504]',
     after: '[408, 429, 500, 502, 503, 504, 507]',
-    effect: 'the message that the disk is full comes half a minute late',
+    effect: 'The message that the disk is full comes half a minute late.',
     tests: [retryTest],
   },
   {
@@ -572,7 +572,7 @@ const clientMutations: readonly KeptMutation[] = [
     file: retryFile,
     before: '[408, 429, 500, 502, 503, 504]',
     after: '[408, 429, 500, 503, 504]',
-    effect: 'each deploy fails some files',
+    effect: 'Each deploy fails some files.',
     tests: [retryTest],
   },
   {
@@ -580,7 +580,7 @@ const clientMutations: readonly KeptMutation[] = [
     file: retryFile,
     before: '      signal.throwIfAborted()\n      if (isUnreachable',
     after: '      if (isUnreachable',
-    effect: 'an aborted upload throws an error of the network and not the reason of the abort',
+    effect: 'An aborted upload throws an error of the network and not the reason of the abort.',
     tests: [retryTest],
   },
   {
@@ -588,7 +588,7 @@ const clientMutations: readonly KeptMutation[] = [
     file: retryFile,
     before: '        attempt = 0\n',
     after: '',
-    effect: 'a laptop that sleeps fails its files',
+    effect: 'A laptop that sleeps fails its files.',
     tests: [faultsTest],
   },
   {
@@ -596,7 +596,7 @@ const clientMutations: readonly KeptMutation[] = [
     file: sendParts,
     before: 'const concurrentParts = 4',
     after: 'const concurrentParts = 400',
-    effect: 'a page opens hundreds of connections and its parts time out',
+    effect: 'A page opens hundreds of connections and its parts time out.',
     tests: [partsTest],
   },
   {
@@ -604,7 +604,7 @@ const clientMutations: readonly KeptMutation[] = [
     file: sendParts,
     before: 'const maxSignedParts = 100',
     after: 'const maxSignedParts = 1000',
-    effect: 'the API refuses files of more than a hundred parts',
+    effect: 'The API refuses files of more than a hundred parts.',
     tests: [partsTest],
   },
   {
@@ -612,7 +612,7 @@ const clientMutations: readonly KeptMutation[] = [
     file: sendParts,
     before: 'if (needsSignature(error) && urls.get(partNumber) === url) urls.clear()',
     after: '',
-    effect: 'a file that takes longer than its URLs fails',
+    effect: 'A file that takes longer than its URLs fails.',
     tests: [partsTest],
   },
   {
@@ -620,7 +620,7 @@ const clientMutations: readonly KeptMutation[] = [
     file: sendParts,
     before: 'const received = options.received.filter(isWhole)',
     after: 'const received = options.received',
-    effect: 'a resumed file has a wrong part, and S3 or the worker refuses it after all bytes were sent',
+    effect: 'A resumed file has a wrong part, and S3 or the worker refuses it after all bytes were sent.',
     tests: [partsTest],
   },
   {
@@ -628,7 +628,7 @@ const clientMutations: readonly KeptMutation[] = [
     file: sendParts,
     before: 'return Math.min(plan.partSize, file.size - (partNumber - 1) * plan.partSize)',
     after: 'return plan.partSize',
-    effect: 'progress exceeds the size of the file, and its last part is never known as whole',
+    effect: 'Progress exceeds the size of the file, and its last part is never known as whole.',
     tests: [partsTest],
   },
   {
@@ -636,7 +636,7 @@ const clientMutations: readonly KeptMutation[] = [
     file: sendParts,
     before: '        setSent(0)\n',
     after: '',
-    effect: 'progress shows bytes that S3 does not have',
+    effect: 'Progress shows bytes that S3 does not have.',
     tests: [partsTest],
   },
   {
@@ -644,7 +644,7 @@ const clientMutations: readonly KeptMutation[] = [
     file: sendParts,
     before: '    .sort((a, b) => a.partNumber - b.partNumber)\n',
     after: '',
-    effect: 'S3 refuses to complete files whose parts arrived out of order',
+    effect: 'S3 refuses to complete files whose parts arrived out of order.',
     tests: [partsTest],
   },
   {
@@ -652,7 +652,7 @@ const clientMutations: readonly KeptMutation[] = [
     file: sendParts,
     before: '      failure.abort(error)\n',
     after: '',
-    effect: 'a file that failed sends gigabytes for nothing',
+    effect: 'A file that failed sends gigabytes for nothing.',
     tests: [partsTest],
   },
   {
@@ -660,7 +660,7 @@ const clientMutations: readonly KeptMutation[] = [
     file: sendParts,
     before: 'await Promise.allSettled(senders)',
     after: 'await Promise.all(senders)',
-    effect: 'parts are still sent while the upload is erased, and stay in S3',
+    effect: 'Parts are still sent while the upload is erased, and stay in S3.',
     tests: [partsTest],
   },
   {
@@ -668,7 +668,7 @@ const clientMutations: readonly KeptMutation[] = [
     file: s3Errors,
     before: 'export const maxRenewals = 2',
     after: 'export const maxRenewals = 2000',
-    effect: 'a bucket that refuses all is asked thousands of times',
+    effect: 'A bucket that refuses all is asked thousands of times.',
     tests: [partsTest],
   },
   {
@@ -676,7 +676,7 @@ const clientMutations: readonly KeptMutation[] = [
     file: s3Errors,
     before: 'return error.status === forbiddenStatus || endedCredentials.has(error.code)',
     after: 'return error.status === forbiddenStatus',
-    effect: "files that are sent while a role's credentials end fail",
+    effect: "Files that are sent while a role's credentials end fail.",
     tests: [faultsTest],
   },
   {
@@ -684,7 +684,7 @@ const clientMutations: readonly KeptMutation[] = [
     file: sendWhole,
     before: 'if (!isAlreadyStored(error)) throw error',
     after: 'throw error',
-    effect: 'a file whose response was lost fails although S3 has it',
+    effect: 'A file whose response was lost fails although S3 has it.',
     tests: [uploadTest],
   },
   {
@@ -692,7 +692,7 @@ const clientMutations: readonly KeptMutation[] = [
     file: sendFile,
     before: 'if (earlier) await requests.erase(earlier.id, signal)',
     after: '',
-    effect: 'a file appears twice, once for ever as awaiting',
+    effect: 'A file appears twice, once for ever as awaiting.',
     tests: [faultsTest],
   },
   {
@@ -700,7 +700,7 @@ const clientMutations: readonly KeptMutation[] = [
     file: sendFile,
     before: 'else if (isKnown && Date.now() < expiresAtMs) throw error',
     after: '',
-    effect: 'a file that somebody erased while it was sent is there again',
+    effect: 'A file that somebody erased while it was sent is there again.',
     tests: [faultsTest],
   },
   {
@@ -708,7 +708,7 @@ const clientMutations: readonly KeptMutation[] = [
     file: sendFile,
     before: 'listed.parts.filter(({ partNumber, etag }) => etags.get(partNumber) === etag)',
     after: 'listed.parts',
-    effect: 'a file that two tabs send is a mixture of both',
+    effect: 'A file that two tabs send is a mixture of both.',
     tests: [faultsTest],
   },
   {
@@ -716,7 +716,7 @@ const clientMutations: readonly KeptMutation[] = [
     file: startUpload,
     before: 'if (id !== undefined) await requests.erase(id, new AbortController().signal)',
     after: '',
-    effect: 'aborted files stay announced and count against limits for a week',
+    effect: 'Aborted files stay announced and count against limits for a week.',
     tests: [startTest],
   },
   {
@@ -724,7 +724,7 @@ const clientMutations: readonly KeptMutation[] = [
     file: startUpload,
     before: 'transfer.id ?? (await findAnnouncedId())',
     after: 'transfer.id',
-    effect: 'a file that is aborted in its first moment stays announced',
+    effect: 'A file that is aborted in its first moment stays announced.',
     tests: [sendingTest],
   },
   {
@@ -732,7 +732,7 @@ const clientMutations: readonly KeptMutation[] = [
     file: startUpload,
     before: "if (state === 'sent') return\n      if (state === 'failed')",
     after: "if (state === 'failed')",
-    effect: 'closing a page deletes files that were sent',
+    effect: 'Closing a page deletes files that were sent.',
     tests: [sendingTest],
   },
   {
@@ -740,7 +740,7 @@ const clientMutations: readonly KeptMutation[] = [
     file: startUpload,
     before: 'if (bytes <= maxSentBytes) return',
     after: 'if (bytes === maxSentBytes) return',
-    effect: 'the bar jumps back with each retry',
+    effect: 'The bar jumps back with each retry.',
     tests: [startTest],
   },
   {
@@ -748,7 +748,7 @@ const clientMutations: readonly KeptMutation[] = [
     file: startUpload,
     before: 'if (size !== file.size) {',
     after: 'if (size === undefined) {',
-    effect: 'parts of two files are mixed',
+    effect: 'Parts of two files are mixed.',
     tests: [uploadTest, sendingTest],
   },
   {
@@ -756,7 +756,7 @@ const clientMutations: readonly KeptMutation[] = [
     file: startUpload,
     before: 'if (stored && isSameAnnouncement(stored.announcement, transfer.announcement)) {',
     after: 'if (stored) {',
-    effect: 'a file has the metadata and preset of an earlier attempt',
+    effect: 'A file has the metadata and preset of an earlier attempt.',
     tests: [sendingTest],
   },
   {
@@ -764,7 +764,7 @@ const clientMutations: readonly KeptMutation[] = [
     file: startUpload,
     before: "state = 'sent'\n        await memory?.remove()",
     after: "state = 'sent'",
-    effect: "the page's storage fills, and a file that is chosen again is not sent",
+    effect: "The page's storage fills, and a file that is chosen again is not sent.",
     tests: [startTest],
   },
   {
@@ -772,7 +772,7 @@ const clientMutations: readonly KeptMutation[] = [
     file: interruptedUploads,
     before: 'const keyLifeMs = 24 * 60 * 60 * 1000',
     after: 'const keyLifeMs = 240 * 60 * 60 * 1000',
-    effect: 'a small file that is chosen again after two days is there twice',
+    effect: 'A small file that is chosen again after two days is there twice.',
     tests: [startTest],
   },
   {
@@ -780,7 +780,7 @@ const clientMutations: readonly KeptMutation[] = [
     file: interruptedUploads,
     before: 'isEntry(entry) && entry.expiresAtMs > Date.now() ? entry : undefined',
     after: 'isEntry(entry) ? entry : undefined',
-    effect: 'files are continued that S3 deleted, and the storage is never tidied',
+    effect: 'Files are continued that S3 deleted, and the storage is never tidied.',
     tests: [startTest],
   },
   {
@@ -788,7 +788,7 @@ const clientMutations: readonly KeptMutation[] = [
     file: followEvents,
     before: 'lastEventId = event.id ?? lastEventId',
     after: '',
-    effect: 'each reconnection sends the whole snapshot again',
+    effect: 'Each reconnection sends the whole snapshot again.',
     tests: [followTest],
   },
   {
@@ -796,7 +796,7 @@ const clientMutations: readonly KeptMutation[] = [
     file: followEvents,
     before: 'lastEventId = event.id ?? lastEventId',
     after: 'lastEventId = event.id',
-    effect: 'a stream that ended after a progress starts again',
+    effect: 'A stream that ended after a progress starts again.',
     tests: [followTest],
   },
   {
@@ -804,7 +804,7 @@ const clientMutations: readonly KeptMutation[] = [
     file: followEvents,
     before: 'decoder.decode(bytes, { stream: true })',
     after: 'decoder.decode(bytes)',
-    effect: 'names with umlauts are broken now and then',
+    effect: 'Names with umlauts are broken now and then.',
     tests: [followTest],
   },
   {
@@ -812,7 +812,7 @@ const clientMutations: readonly KeptMutation[] = [
     file: followEvents,
     before: '    await delay(delayMs, signal)\n',
     after: '',
-    effect: 'a deploy makes each page reconnect in a busy loop',
+    effect: 'A deploy makes each page reconnect in a busy loop.',
     tests: [followTest],
   },
   {
@@ -820,7 +820,7 @@ const clientMutations: readonly KeptMutation[] = [
     file: followEvents,
     before: '{ signal, attempts: Number.POSITIVE_INFINITY }',
     after: '{ signal }',
-    effect: 'a page that was offline shows old states for ever',
+    effect: 'A page that was offline shows old states for ever.',
     tests: [followTest],
   },
   {
@@ -828,7 +828,7 @@ const clientMutations: readonly KeptMutation[] = [
     file: followEvents,
     before: 'const idleTimeoutMs = 65_000',
     after: 'const idleTimeoutMs = 6_500',
-    effect: 'each page reconnects every few seconds',
+    effect: 'Each page reconnects every few seconds.',
     tests: [followTest],
   },
   {
@@ -836,7 +836,7 @@ const clientMutations: readonly KeptMutation[] = [
     file: followEvents,
     before: 'await reader.cancel().catch(() => endOfStream)',
     after: 'reader.releaseLock()',
-    effect: 'each watch that ends leaves a connection open, of which browsers have six',
+    effect: 'Each watch that ends leaves a connection open, of which browsers have six.',
     tests: [followTest],
   },
 ]
@@ -865,7 +865,7 @@ const eventMutations: readonly KeptMutation[] = [
     file: watchOwner,
     before: '} else if (change.sequence <= (position ?? 0)) {',
     after: '} else if (change.sequence < (position ?? 0)) {',
-    effect: 'the last event comes twice after each reconnection',
+    effect: 'The last event comes twice after each reconnection.',
     tests: [watchesTest],
   },
   {
@@ -875,7 +875,7 @@ const eventMutations: readonly KeptMutation[] = [
       '      const sequence = await records.lastSequence(owner)\n      const snapshot = await listUploads(owner, { limit: snapshotSize })\n',
     after:
       '      const snapshot = await listUploads(owner, { limit: snapshotSize })\n      const sequence = await records.lastSequence(owner)\n',
-    effect: 'a change between both reads is never sent',
+    effect: 'A change between both reads is never sent.',
     tests: [watchesTest],
   },
   {
@@ -883,7 +883,7 @@ const eventMutations: readonly KeptMutation[] = [
     file: watchOwner,
     before: '      let position = lastPosition\n',
     after: '      let position = lastPosition ?? (await records.lastSequence(owner))\n',
-    effect: 'a client without a position gets no snapshot',
+    effect: 'A client without a position gets no snapshot.',
     tests: [ownerEventsTest],
   },
   {
@@ -891,7 +891,7 @@ const eventMutations: readonly KeptMutation[] = [
     file: watchOwner,
     before: '        position = event.sequence\n        yield event\n      }\n      for (;;)',
     after: '        yield event\n      }\n      for (;;)',
-    effect: 'missed changes come twice',
+    effect: 'Missed changes come twice.',
     tests: [watchesTest, ownerEventsTest],
   },
   {
@@ -899,7 +899,7 @@ const eventMutations: readonly KeptMutation[] = [
     file: watchOwner,
     before: '    } finally {\n      unsubscribe()\n    }',
     after: '    } finally {\n      void unsubscribe\n    }',
-    effect: 'each stream that ends leaves a listener, until the instance has no memory',
+    effect: 'Each stream that ends leaves a listener, until the instance has no memory.',
     tests: [ownerEventsTest, uploadEventsTest],
   },
   {
@@ -907,7 +907,7 @@ const eventMutations: readonly KeptMutation[] = [
     file: watchUpload,
     before: 'if (concerns(change, address.id)) queue.add(change)',
     after: 'queue.add(change)',
-    effect: 'the stream of an upload shows other uploads',
+    effect: 'The stream of an upload shows other uploads.',
     tests: [progressTest, uploadEventsTest],
   },
   {
@@ -915,7 +915,7 @@ const eventMutations: readonly KeptMutation[] = [
     file: watchUpload,
     before: 'if (change.revision === current.revision) yield',
     after: 'yield',
-    effect: 'a bar of an earlier attempt is shown',
+    effect: 'A bar of an earlier attempt is shown.',
     tests: [progressTest],
   },
   {
@@ -923,7 +923,7 @@ const eventMutations: readonly KeptMutation[] = [
     file: watchUpload,
     before: 'change.revision > previous.revision) return change',
     after: 'change.revision !== previous.revision) return change',
-    effect: 'a finished upload is shown as processing',
+    effect: 'A finished upload is shown as processing.',
     tests: [watchesTest, uploadEventsTest],
   },
   {
@@ -931,7 +931,7 @@ const eventMutations: readonly KeptMutation[] = [
     file: eventRoutes,
     before: "if (!hasScope(caller, 'tenant')) {",
     after: "if (!hasScope(caller, 'uploads:read')) {",
-    effect: 'any API key of a tenant sees the files of all of its users',
+    effect: 'Any API key of a tenant sees the files of all of its users.',
     tests: [usersEventsTest],
   },
   {
@@ -939,7 +939,7 @@ const eventMutations: readonly KeptMutation[] = [
     file: eventRoutes,
     before: 'isFinished(stored.upload) && uploadVersion(stored) === lastEventId',
     after: 'uploadVersion(stored) === lastEventId',
-    effect: 'a client that reconnects while its file is processed never hears its end',
+    effect: 'A client that reconnects while its file is processed never hears its end.',
     tests: [uploadEventsTest],
   },
   {
@@ -947,7 +947,7 @@ const eventMutations: readonly KeptMutation[] = [
     file: eventRoutes,
     before: 'if (id !== lastEventId) yield { id,',
     after: 'yield { id,',
-    effect: 'each reconnection calls back with a state that is known',
+    effect: 'Each reconnection calls back with a state that is known.',
     tests: [uploadEventsTest],
   },
   {
@@ -955,7 +955,7 @@ const eventMutations: readonly KeptMutation[] = [
     file: eventRoutes,
     before: 'const position = lastEventId === undefined ? undefined : known',
     after: 'const position = known === 0 ? undefined : known',
-    effect: 'an administrator is not told that changes were missed',
+    effect: 'An administrator is not told that changes were missed.',
     tests: [usersEventsTest],
   },
   {
@@ -963,7 +963,7 @@ const eventMutations: readonly KeptMutation[] = [
     file: watchUsers,
     before: "if (!missed) yield { kind: 'missed', sequence: await records.lastSequence(group) }",
     after: 'if (!missed) return',
-    effect: 'an administrator is not told that changes were missed',
+    effect: 'An administrator is not told that changes were missed.',
     tests: [usersEventsTest],
   },
   {
@@ -971,7 +971,7 @@ const eventMutations: readonly KeptMutation[] = [
     file: changeQueue,
     before: "else if (!isProgress(change)) waiting = ['missed']",
     after: 'else if (!isProgress(change)) waiting.shift()',
-    effect: 'a slow client never hears of some changes',
+    effect: 'A slow client never hears of some changes.',
     tests: [queueTest],
   },
   {
@@ -979,7 +979,7 @@ const eventMutations: readonly KeptMutation[] = [
     file: changeQueue,
     before: 'const maxWaiting = 100',
     after: 'const maxWaiting = 100_000',
-    effect: 'clients that do not read fill the memory of the instance',
+    effect: 'Clients that do not read fill the memory of the instance.',
     tests: [queueTest],
   },
   {
@@ -987,7 +987,7 @@ const eventMutations: readonly KeptMutation[] = [
     file: uploadChanges,
     before: 'if (connections > 1) emitMissed()',
     after: 'if (connections > 1) connections = 1',
-    effect: 'changes during a failover are never sent',
+    effect: 'Changes during a failover are never sent.',
     tests: [uploadEventsTest, ownerEventsTest],
   },
   {
@@ -995,7 +995,7 @@ const eventMutations: readonly KeptMutation[] = [
     file: uploadChanges,
     before: 'if (isNew) emitMissed()',
     after: '',
-    effect: 'the end of an upload that Redis lost is never sent',
+    effect: 'The end of an upload that Redis lost is never sent.',
     tests: [uploadEventsTest],
   },
   {
@@ -1003,7 +1003,7 @@ const eventMutations: readonly KeptMutation[] = [
     file: uploadChanges,
     before: '        redis.unsubscribe(...ownChannels).catch(() => undefined)\n',
     after: '',
-    effect: 'an instance hears all owners that it ever served',
+    effect: 'An instance hears all owners that it ever served.',
     tests: [uploadEventsTest, progressTest],
   },
   {
@@ -1011,7 +1011,7 @@ const eventMutations: readonly KeptMutation[] = [
     file: uploadChanges,
     before: '      clearInterval(epochCheck)\n',
     after: '',
-    effect: 'idle instances ask Redis for ever',
+    effect: 'Idle instances ask Redis for ever.',
     tests: [watchesTest, uploadEventsTest],
   },
   {
@@ -1019,7 +1019,7 @@ const eventMutations: readonly KeptMutation[] = [
     file: subscriberHeartbeat,
     before: 'if (received < sent) {',
     after: 'if (received < sent - 10) {',
-    effect: 'after a failover without a closed connection, streams are silent for a minute',
+    effect: 'After a failover without a closed connection, streams are silent for a minute.',
     tests: ['api/events/subscriber-heartbeat.test.ts'],
   },
   {
@@ -1027,7 +1027,7 @@ const eventMutations: readonly KeptMutation[] = [
     file: subscriberHeartbeat,
     before: 'const defaultPeriodMs = 5_000',
     after: 'const defaultPeriodMs = 50_000',
-    effect: 'streams look alive for a minute and a half after their server is gone',
+    effect: 'Streams look alive for a minute and a half after their server is gone.',
     tests: ['api/events/subscriber-heartbeat.test.ts'],
   },
   {
@@ -1035,7 +1035,7 @@ const eventMutations: readonly KeptMutation[] = [
     file: uploadChanges,
     before: 'const defaultEpochCheckMs = 2_000',
     after: 'const defaultEpochCheckMs = 20_000',
-    effect: 'a watch hears the end of an upload twenty seconds late after a failover',
+    effect: 'A watch hears the end of an upload twenty seconds late after a failover.',
     tests: [watchesTest],
   },
   {
@@ -1043,7 +1043,7 @@ const eventMutations: readonly KeptMutation[] = [
     file: serverSentEvents,
     before: 'heartbeatMs = 20_000',
     after: 'heartbeatMs = 200_000',
-    effect: 'load balancers close quiet streams each minute',
+    effect: 'Load balancers close quiet streams each minute.',
     tests: [streamsTest],
   },
   {
@@ -1051,7 +1051,7 @@ const eventMutations: readonly KeptMutation[] = [
     file: serverSentEvents,
     before: 'if (await stream.opener.hasEnded().catch(() => false)) stream.end()',
     after: 'await stream.opener.hasEnded().catch(() => false)',
-    effect: 'who logs out on one device still sees changes on the other',
+    effect: 'Who logs out on one device still sees changes on the other.',
     tests: [streamsTest],
   },
   {
@@ -1059,7 +1059,7 @@ const eventMutations: readonly KeptMutation[] = [
     file: serverSentEvents,
     before: 'stream.opener.hasEnded().catch(() => false)',
     after: 'stream.opener.hasEnded().catch(() => true)',
-    effect: 'an outage of Redis closes all streams',
+    effect: 'An outage of Redis closes all streams.',
     tests: [streamsTest],
   },
   {
@@ -1067,7 +1067,7 @@ const eventMutations: readonly KeptMutation[] = [
     file: serverSentEvents,
     before: 'opener.endsAtMs ?? Number.POSITIVE_INFINITY,',
     after: 'Number.POSITIVE_INFINITY,',
-    effect: 'an upload token of a minute watches for an hour',
+    effect: 'An upload token of a minute watches for an hour.',
     tests: [streamsTest],
   },
   {
@@ -1075,7 +1075,7 @@ const eventMutations: readonly KeptMutation[] = [
     file: serverSentEvents,
     before: 'if (owner === undefined || stream.opener.holder.owner === owner) void endIfEnded(stream)',
     after: 'if (owner === undefined || stream.opener.holder.owner !== owner) void endIfEnded(stream)',
-    effect: 'a logout is noticed up to twenty seconds late',
+    effect: 'A logout is noticed up to twenty seconds late.',
     tests: [streamsTest],
   },
   {
@@ -1083,7 +1083,7 @@ const eventMutations: readonly KeptMutation[] = [
     file: serverSentEvents,
     before: '        share?.release()\n',
     after: '',
-    effect: 'an owner that reloads its page a hundred times gets no streams any more',
+    effect: 'An owner that reloads its page a hundred times gets no streams any more.',
     tests: [streamsTest, streamLimitsTest],
   },
   {
@@ -1091,7 +1091,7 @@ const eventMutations: readonly KeptMutation[] = [
     file: serverSentEvents,
     before: "if (closing.aborted) throw new AppError('draining')",
     after: '',
-    effect: 'a shutdown waits for streams until its deadline',
+    effect: 'A shutdown waits for streams until its deadline.',
     tests: [streamsTest],
   },
   {
@@ -1100,7 +1100,7 @@ const eventMutations: readonly KeptMutation[] = [
     before:
       '    clearInterval(timer)\n    for (const slot of slots) for (const stream of slot) stream.end()\n',
     after: '    clearInterval(timer)\n',
-    effect: 'each shutdown takes its whole deadline',
+    effect: 'Each shutdown takes its whole deadline.',
     tests: [streamsTest],
   },
 ]
@@ -1121,7 +1121,7 @@ const healthMutations: readonly KeptMutation[] = [
     file: healthRoutes,
     before: 'if (draining.aborted) return',
     after: 'if (draining.aborted && !ready) return',
-    effect: 'the load balancer sends requests to an instance that stops',
+    effect: 'The load balancer sends requests to an instance that stops.',
     tests: [readinessTest, 'api/http/graceful-close.test.ts'],
   },
   {
@@ -1129,7 +1129,7 @@ const healthMutations: readonly KeptMutation[] = [
     file: healthRoutes,
     before: '.code(ready ? 200 : 503)',
     after: '.code(200)',
-    effect: 'instances without Redis get requests',
+    effect: 'Instances without Redis get requests.',
     tests: [readinessTest, 'api/http/outage.test.ts'],
   },
   {
@@ -1137,7 +1137,7 @@ const healthMutations: readonly KeptMutation[] = [
     file: readinessFile,
     before: '.every((outcome) =>',
     after: '.some((outcome) =>',
-    effect: 'instances without S3 get uploads',
+    effect: 'Instances without S3 get uploads.',
     tests: [readinessTest, 'api/http/outage.test.ts'],
   },
   {
@@ -1145,7 +1145,7 @@ const healthMutations: readonly KeptMutation[] = [
     file: readinessFile,
     before: "redis.set(key, 1, 'PX', keyTtlMs)",
     after: 'redis.get(key)',
-    effect: 'instances whose Redis is full or read-only get requests',
+    effect: 'Instances whose Redis is full or read-only get requests.',
     tests: [readinessTest],
   },
   {
@@ -1153,7 +1153,7 @@ const healthMutations: readonly KeptMutation[] = [
     file: readinessFile,
     before: "Promise.race([redis.set(key, 1, 'PX', keyTtlMs), rejectOn(abortSignal)])",
     after: "redis.set(key, 1, 'PX', keyTtlMs)",
-    effect: 'checks of the load balancer time out in place of 503, without a reason',
+    effect: 'Checks of the load balancer time out in place of 503, without a reason.',
     tests: [readinessTest],
   },
   {
@@ -1161,7 +1161,7 @@ const healthMutations: readonly KeptMutation[] = [
     file: readinessFile,
     before: 'const timeoutMs = 2000',
     after: 'const timeoutMs = 20_000',
-    effect: 'the load balancer gives up before the instance answers',
+    effect: 'The load balancer gives up before the instance answers.',
     tests: [readinessTest],
   },
   {
@@ -1169,7 +1169,7 @@ const healthMutations: readonly KeptMutation[] = [
     file: readinessFile,
     before: "(error: unknown) => (fullStorageOf(error) ? 'full' : 'failed')",
     after: "() => 'failed'",
-    effect: 'the console does not say that the disk is full',
+    effect: 'The console does not say that the disk is full.',
     tests: [readinessTest, 'api/http/full-disk.test.ts'],
   },
   {
@@ -1177,7 +1177,7 @@ const healthMutations: readonly KeptMutation[] = [
     file: clusterView,
     before: 'slots: sum(serving, ({ slots }) => slots)',
     after: 'slots: sum(ofTier, ({ slots }) => slots)',
-    effect: 'the console shows more capacity than there is',
+    effect: 'The console shows more capacity than there is.',
     tests: [clusterTest],
   },
   {
@@ -1185,7 +1185,7 @@ const healthMutations: readonly KeptMutation[] = [
     file: 'packages/api/src/fleet/cpu-burn-routes.ts',
     before: "config: { scope: 'admin' }, ",
     after: '',
-    effect: 'anyone burns the CPU of all instances',
+    effect: 'Anyone burns the CPU of all instances.',
     tests: [clusterTest],
   },
   {
@@ -1193,7 +1193,7 @@ const healthMutations: readonly KeptMutation[] = [
     file: cpuBurn,
     before: 'if (running >= maxBurns) {',
     after: 'if (running >= 100 * maxBurns) {',
-    effect: 'an instance starts hundreds of threads',
+    effect: 'An instance starts hundreds of threads.',
     tests: [clusterTest],
   },
   {
@@ -1201,7 +1201,7 @@ const healthMutations: readonly KeptMutation[] = [
     file: cpuBurn,
     before: '      running -= 1\n',
     after: '',
-    effect: 'after some burns none is accepted any more',
+    effect: 'After some burns none is accepted any more.',
     tests: [clusterTest],
   },
   {
@@ -1209,7 +1209,7 @@ const healthMutations: readonly KeptMutation[] = [
     file: trackRequests,
     before: "isStream ? 'unmeasured' : 'measured'",
     after: "'measured'",
-    effect: 'latencies of the console are those of open pages',
+    effect: 'Latencies of the console are those of open pages.',
     tests: [clusterTest],
   },
   {
@@ -1217,7 +1217,7 @@ const healthMutations: readonly KeptMutation[] = [
     file: trackRequests,
     before: 'reply.statusCode >= 500',
     after: 'reply.statusCode >= 400',
-    effect: 'a wrong client looks like an outage',
+    effect: 'A wrong client looks like an outage.',
     tests: [clusterTest],
   },
   {
@@ -1256,7 +1256,7 @@ const serviceMutations: readonly KeptMutation[] = [
     file: scrub,
     before: '`$1?${scrubbed}`',
     after: "'$&'",
-    effect: 'who reads the log can download files for an hour',
+    effect: 'Who reads the log can download files for an hour.',
     tests: [scrubTest],
   },
   {
@@ -1264,7 +1264,7 @@ const serviceMutations: readonly KeptMutation[] = [
     file: scrub,
     before: '`$1${scrubbed}@`',
     after: "'$&'",
-    effect: 'the password of Redis is in the log',
+    effect: 'The password of Redis is in the log.',
     tests: [scrubTest],
   },
   {
@@ -1272,7 +1272,7 @@ const serviceMutations: readonly KeptMutation[] = [
     file: scrub,
     before: '(Bearer|Basic)',
     after: '(Basic)',
-    effect: 'API keys are in the log',
+    effect: 'API keys are in the log.',
     tests: [scrubTest],
   },
   {
@@ -1280,7 +1280,7 @@ const serviceMutations: readonly KeptMutation[] = [
     file: scrub,
     before: '((?:set-)?cookie|',
     after: '(set-cookie|',
-    effect: 'sessions can be taken over by the log',
+    effect: 'Sessions can be taken over by the log.',
     tests: [scrubTest],
   },
   {
@@ -1288,7 +1288,7 @@ const serviceMutations: readonly KeptMutation[] = [
     file: scrub,
     before: 'x-amz-|aws4-|bearer',
     after: 'aws4-|bearer',
-    effect: 'signatures of forms are in the log',
+    effect: 'Signatures of forms are in the log.',
     tests: [scrubTest],
   },
   {
@@ -1296,7 +1296,7 @@ const serviceMutations: readonly KeptMutation[] = [
     file: scrub,
     before: '/\\bAWS4-HMAC-SHA256\\b[^"\'\\\\\\n]*/g',
     after: '/\\bAWS4-HMAC-SHA256\\b[^\\n]*/g',
-    effect: 'lines with signatures cannot be parsed',
+    effect: 'Lines with signatures cannot be parsed.',
     tests: [scrubTest],
   },
   {
@@ -1304,7 +1304,7 @@ const serviceMutations: readonly KeptMutation[] = [
     file: logFile,
     before: 'serializers: { err: loggableError, error: loggableError, reason: loggableError }',
     after: 'serializers: { err: loggableError, error: loggableError }',
-    effect: 'requests with their headers are in the log',
+    effect: 'Requests with their headers are in the log.',
     tests: [scrubTest],
   },
   {
@@ -1312,7 +1312,7 @@ const serviceMutations: readonly KeptMutation[] = [
     file: logFile,
     before: '[name, `*.${name}`]',
     after: '[name]',
-    effect: 'names of files are in the log',
+    effect: 'Names of files are in the log.',
     tests: [scrubTest],
   },
   {
@@ -1320,7 +1320,7 @@ const serviceMutations: readonly KeptMutation[] = [
     file: loggable,
     before: 'const logsCause = depth < maxCauses',
     after: 'const logsCause = depth <= maxCauses * 100',
-    effect: 'an error that is its own cause fills the log',
+    effect: 'An error that is its own cause fills the log.',
     tests: [scrubTest],
   },
   {
@@ -1328,7 +1328,7 @@ const serviceMutations: readonly KeptMutation[] = [
     file: outage,
     before: 'READONLY|OOM|LOADING|MASTERDOWN|CLUSTERDOWN|TRYAGAIN',
     after: 'READONLY|LOADING|MASTERDOWN|CLUSTERDOWN|TRYAGAIN',
-    effect: 'uploads fail for good while Redis is full',
+    effect: 'Uploads fail for good while Redis is full.',
     tests: [outageTest],
   },
   {
@@ -1336,7 +1336,7 @@ const serviceMutations: readonly KeptMutation[] = [
     file: outage,
     before: 'new Set([401, 403, 429])',
     after: 'new Set([401, 429])',
-    effect: 'uploads fail for good while a role lacks a right',
+    effect: 'Uploads fail for good while a role lacks a right.',
     tests: [outageTest],
   },
   {
@@ -1344,7 +1344,7 @@ const serviceMutations: readonly KeptMutation[] = [
     file: outage,
     before: 'if (current instanceof AppError) return outageCodes.has(current.code)',
     after: 'if (current instanceof AppError && outageCodes.has(current.code)) return true',
-    effect: 'imports of a dead source are tried for ever',
+    effect: 'Imports of a dead source are tried for ever.',
     tests: [outageTest],
   },
   {
@@ -1352,7 +1352,7 @@ const serviceMutations: readonly KeptMutation[] = [
     file: redisLease,
     before: 'if holder and holder ~= ARGV[1] then return 0 end',
     after: 'if not holder then return 0 end',
-    effect: 'two processes publish, or work, under one lease',
+    effect: 'Two processes publish, or work, under one lease.',
     tests: [leaseTest],
   },
   {
@@ -1360,7 +1360,7 @@ const serviceMutations: readonly KeptMutation[] = [
     file: redisLease,
     before: "if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end\nreturn redis.call('DEL', KEYS[1])",
     after: "return redis.call('DEL', KEYS[1])",
-    effect: 'a process that was slow ends the lease of its successor',
+    effect: 'A process that was slow ends the lease of its successor.',
     tests: [leaseTest],
   },
   {
@@ -1369,7 +1369,7 @@ const serviceMutations: readonly KeptMutation[] = [
     before:
       "redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])\nreturn 1\n`)\n\n/** KEYS: lease. ARGV: holder, next holder",
     after: "redis.call('SET', KEYS[1], ARGV[1])\nreturn 1\n`)\n\n/** KEYS: lease. ARGV: holder, next holder",
-    effect: 'after a crash nobody publishes the load any more',
+    effect: 'After a crash nobody publishes the load any more.',
     tests: [leaseTest],
   },
   {
@@ -1378,7 +1378,7 @@ const serviceMutations: readonly KeptMutation[] = [
     before:
       "if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end\nreturn redis.call('PEXPIRE', KEYS[1], ARGV[2])",
     after: "redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])\nreturn 1",
-    effect: 'two workers hold one message',
+    effect: 'Two workers hold one message.',
     tests: [leaseTest],
   },
   {
@@ -1386,7 +1386,7 @@ const serviceMutations: readonly KeptMutation[] = [
     file: redisMemory,
     before: "bytes('used_memory') - bytes('mem_not_counted_for_evict')",
     after: "bytes('used_memory')",
-    effect: 'uploads are refused although Redis has room',
+    effect: 'Uploads are refused although Redis has room.',
     tests: [memoryTest],
   },
   {
@@ -1394,7 +1394,7 @@ const serviceMutations: readonly KeptMutation[] = [
     file: redisMemory,
     before: '    } catch {\n      return 0\n',
     after: '    } catch {\n      return 1\n',
-    effect: 'an outage of Redis is told as a lack of room',
+    effect: 'An outage of Redis is told as a lack of room.',
     tests: [memoryTest],
   },
   {
@@ -1402,7 +1402,7 @@ const serviceMutations: readonly KeptMutation[] = [
     file: budget,
     before: '          if (isReleased) return\n',
     after: '',
-    effect: 'clients get more than their share by closing twice',
+    effect: 'Clients get more than their share by closing twice.',
     tests: [budgetTest],
   },
   {
@@ -1410,7 +1410,7 @@ const serviceMutations: readonly KeptMutation[] = [
     file: budget,
     before: 'used + amount <= limits.instance',
     after: 'used <= limits.instance',
-    effect: 'an instance takes more than it has room for',
+    effect: 'An instance takes more than it has room for.',
     tests: [budgetTest],
   },
   {
@@ -1418,7 +1418,7 @@ const serviceMutations: readonly KeptMutation[] = [
     file: clientNetworks,
     before: '{ name: networkOf(groups, 64), share: 1 }',
     after: '{ name: address, share: 1 }',
-    effect: 'one machine has as many limits as it has IPv6 addresses',
+    effect: 'One machine has as many limits as it has IPv6 addresses.',
     tests: ['shared/service/client-networks.test.ts'],
   },
   {
@@ -1426,7 +1426,7 @@ const serviceMutations: readonly KeptMutation[] = [
     file: signingCredentials,
     before: 'Math.min(maxMs, endsAtMs - signedAtMs)',
     after: 'maxMs',
-    effect: 'links promise an hour and are refused after minutes',
+    effect: 'Links promise an hour and are refused after minutes.',
     tests: [credentialsTest],
   },
   {
@@ -1434,7 +1434,7 @@ const serviceMutations: readonly KeptMutation[] = [
     file: signingCredentials,
     before: 'if (!renewal && now() - renewedAtMs >= renewalIntervalMs) {',
     after: 'if (!renewal) {',
-    effect: 'each signature asks the metadata service, which throttles',
+    effect: 'Each signature asks the metadata service, which throttles.',
     tests: [credentialsTest],
   },
   {
@@ -1442,7 +1442,7 @@ const serviceMutations: readonly KeptMutation[] = [
     file: seldomWarning,
     before: 'if (kind && now() - kind.loggedAtMs < intervalMs) {',
     after: 'if (kind && now() - kind.loggedAtMs < intervalMs / 1000) {',
-    effect: 'a rolling deploy fills the log',
+    effect: 'A rolling deploy fills the log.',
     tests: ['shared/service/stored-json.test.ts'],
   },
   {
@@ -1450,7 +1450,7 @@ const serviceMutations: readonly KeptMutation[] = [
     file: 'packages/api/src/config.ts',
     before: 'OPEN_ADMIN: Type.Boolean({ default: false })',
     after: 'OPEN_ADMIN: Type.Boolean({ default: true })',
-    effect: 'anyone manages the queues',
+    effect: 'Anyone manages the queues.',
     tests: [boundsTest],
   },
   {
@@ -1458,7 +1458,7 @@ const serviceMutations: readonly KeptMutation[] = [
     file: 'packages/api/src/config.ts',
     before: "Type.Enum(['on', 'off'], { default: 'off' })",
     after: "Type.Enum(['on', 'off'], { default: 'on' })",
-    effect: 'anyone stores files at the cost of the owner',
+    effect: 'Anyone stores files at the cost of the owner.',
     tests: [boundsTest],
   },
   {
@@ -1466,7 +1466,7 @@ const serviceMutations: readonly KeptMutation[] = [
     file: 'packages/api/src/config.ts',
     before: 'owner: variables.MAX_EVENT_STREAMS_PER_OWNER,',
     after: 'owner: variables.MAX_EVENT_STREAMS_PER_ADDRESS,',
-    effect: 'one owner takes five times its streams',
+    effect: 'One owner takes five times its streams.',
     tests: [boundsTest],
   },
   {
@@ -1474,7 +1474,7 @@ const serviceMutations: readonly KeptMutation[] = [
     file: 'packages/api/src/config.ts',
     before: 'rateLimitPerAddressPerMinute: variables.RATE_LIMIT_PER_ADDRESS_PER_MINUTE,',
     after: 'rateLimitPerAddressPerMinute: variables.RATE_LIMIT_PER_MINUTE,',
-    effect: 'offices behind one address are refused',
+    effect: 'Offices behind one address are refused.',
     tests: [boundsTest],
   },
   {
@@ -1482,7 +1482,7 @@ const serviceMutations: readonly KeptMutation[] = [
     file: 'packages/api/src/config.ts',
     before: 'minimum: 60_000 }),',
     after: 'minimum: 6 }),',
-    effect: 'a life in seconds is accepted, and sessions end at once',
+    effect: 'A life in seconds is accepted, and sessions end at once.',
     tests: [boundsTest],
   },
   {
@@ -1490,7 +1490,7 @@ const serviceMutations: readonly KeptMutation[] = [
     file: 'packages/shared/src/config/service-variables.ts',
     before: 'minimum: 32 * MiB',
     after: 'minimum: 3 * MiB',
-    effect: 'a part does not fit, and uploads wait for ever',
+    effect: 'A part does not fit, and uploads wait for ever.',
     tests: [boundsTest],
   },
 ]
@@ -1508,7 +1508,7 @@ const metricsMutations: readonly KeptMutation[] = [
     file: tallies,
     before: 'value > (buckets[bucket] ?? 0)',
     after: 'value >= (buckets[bucket] ?? 0)',
-    effect: 'percentiles of Prometheus are a bucket too high',
+    effect: 'Percentiles of Prometheus are a bucket too high.',
     tests: [metricsTest],
   },
   {
@@ -1516,7 +1516,7 @@ const metricsMutations: readonly KeptMutation[] = [
     file: tallies,
     before: '          count += inBucket\n',
     after: '          count = inBucket\n',
-    effect: 'percentiles of Prometheus are nonsense',
+    effect: 'Percentiles of Prometheus are nonsense.',
     tests: [metricsTest],
   },
   {
@@ -1524,7 +1524,7 @@ const metricsMutations: readonly KeptMutation[] = [
     file: watchQueue,
     before: 'sample && sample.oldestJobAgeMs / 1000',
     after: 'sample && sample.oldestJobAgeMs',
-    effect: 'alerts on waiting jobs ring for a job of a second',
+    effect: 'Alerts on waiting jobs ring for a job of a second.',
     tests: [metricsTest],
   },
   {
@@ -1532,7 +1532,7 @@ const metricsMutations: readonly KeptMutation[] = [
     file: metricsFile,
     before: 'if (value === undefined) gauge.remove(...values)\n    else gauge',
     after: 'if (value !== undefined) gauge',
-    effect: 'Prometheus shows the queue of an hour ago while nobody samples it',
+    effect: 'Prometheus shows the queue of an hour ago while nobody samples it.',
     tests: [metricsTest],
   },
   {
@@ -1540,7 +1540,7 @@ const metricsMutations: readonly KeptMutation[] = [
     file: callOutcome,
     before: "? 'refused' : 'failed'",
     after: "? 'failed' : 'failed'",
-    effect: 'alerts on S3 ring for each upload whose object does not exist yet',
+    effect: 'Alerts on S3 ring for each upload whose object does not exist yet.',
     tests: [metricsTest],
   },
   {
@@ -1548,7 +1548,7 @@ const metricsMutations: readonly KeptMutation[] = [
     file: 'packages/shared/src/metrics/metrics-server.ts',
     before: "if (method !== 'GET' && method !== 'HEAD') {",
     after: "if (method === 'OPTIONS') {",
-    effect: 'odd requests are answered with all metrics',
+    effect: 'Odd requests are answered with all metrics.',
     tests: [metricsTest],
   },
 ]
@@ -1565,7 +1565,7 @@ const doctorMutations: readonly KeptMutation[] = [
     file: `${doctor}/redis-checks.ts`,
     before: 'if (usedShare >= criticalShare)',
     after: 'if (usedShare > 1)',
-    effect: 'a Redis that is about to refuse writes is a warning only',
+    effect: 'A Redis that is about to refuse writes is a warning only.',
     tests: [redisDoctorTest],
   },
   {
@@ -1573,7 +1573,7 @@ const doctorMutations: readonly KeptMutation[] = [
     file: `${doctor}/redis-checks.ts`,
     before: "if (replication.get('role') === 'master')",
     after: "if (replication.get('role') !== undefined)",
-    effect: 'a wrong REDIS_URL is not found',
+    effect: 'A wrong REDIS_URL is not found.',
     tests: [redisDoctorTest],
   },
   {
@@ -1581,7 +1581,7 @@ const doctorMutations: readonly KeptMutation[] = [
     file: `${doctor}/redis-checks.ts`,
     before: "one.tier === tier && one.state === 'serving'",
     after: 'one.tier === tier',
-    effect: 'a fleet that stops looks healthy',
+    effect: 'A fleet that stops looks healthy.',
     tests: [redisDoctorTest],
   },
   {
@@ -1589,7 +1589,7 @@ const doctorMutations: readonly KeptMutation[] = [
     file: `${doctor}/redis-checks.ts`,
     before: "one.tier === tier && one.state === 'serving'",
     after: "one.state === 'serving'",
-    effect: 'a missing worker is not found while an API instance runs',
+    effect: 'A missing worker is not found while an API instance runs.',
     tests: [redisDoctorTest],
   },
   {
@@ -1597,7 +1597,7 @@ const doctorMutations: readonly KeptMutation[] = [
     file: `${doctor}/api-checks.ts`,
     before: "await api.send('DELETE', `/uploads/${body.id}`)",
     after: 'await undefined',
-    effect: 'each run of the doctor leaves a file',
+    effect: 'Each run of the doctor leaves a file.',
     tests: [machineTest],
   },
   {
@@ -1605,7 +1605,7 @@ const doctorMutations: readonly KeptMutation[] = [
     file: `${doctor}/api-checks.ts`,
     before: '...(address.origin === new URL(origin).origin && { headers: headers() }),',
     after: 'headers: headers(),',
-    effect: 'the API key is sent to the CDN, and S3 refuses the request',
+    effect: 'The API key is sent to the CDN, and S3 refuses the request.',
     tests: [machineTest],
   },
   {
@@ -1613,7 +1613,7 @@ const doctorMutations: readonly KeptMutation[] = [
     file: `${doctor}/api-checks.ts`,
     before: 'if (loaded && !loaded.ok) {',
     after: 'if (loaded && loaded.status >= 500) {',
-    effect: 'a wrong CDN_ORIGIN is not found',
+    effect: 'A wrong CDN_ORIGIN is not found.',
     tests: [machineTest],
   },
   {
@@ -1621,7 +1621,7 @@ const doctorMutations: readonly KeptMutation[] = [
     file: `${doctor}/machine-checks.ts`,
     before: 'const GiB = 1024 ** 3',
     after: 'const GiB = 1024 ** 2',
-    effect: 'a disk with some megabytes is in order',
+    effect: 'A disk with some megabytes is in order.',
     tests: [machineTest],
   },
   {
@@ -1629,7 +1629,7 @@ const doctorMutations: readonly KeptMutation[] = [
     file: `${doctor}/role-checks.ts`,
     before: "if (EvalDecision === 'allowed') continue",
     after: "if (EvalDecision !== 'explicitDeny') continue",
-    effect: 'a role that lacks a right is complete for the doctor',
+    effect: 'A role that lacks a right is complete for the doctor.',
     tests: [stageTest],
   },
   {
@@ -1637,7 +1637,7 @@ const doctorMutations: readonly KeptMutation[] = [
     file: `${doctor}/elasticache-checks.ts`,
     before: "if (policy?.ParameterValue === 'noeviction')",
     after: 'if (policy?.ParameterValue !== undefined)',
-    effect: 'a Redis that deletes jobs is in order',
+    effect: 'A Redis that deletes jobs is in order.',
     tests: [stageTest],
   },
   {
@@ -1645,7 +1645,7 @@ const doctorMutations: readonly KeptMutation[] = [
     file: `${doctor}/elasticache-checks.ts`,
     before: '    Marker = page.Marker\n  } while (Marker)\n  return error(',
     after: '    Marker = undefined\n  } while (Marker)\n  return error(',
-    effect: 'the policy of Redis is not known although AWS tells it',
+    effect: 'The policy of Redis is not known although AWS tells it.',
     tests: [stageTest],
   },
 ]
