@@ -1226,7 +1226,7 @@ const healthMutations: readonly KeptMutation[] = [
     before: "app.addHook('preClose', async () => reporter.drain())",
     after: "app.addHook('preClose', async () => undefined)",
     effect:
-      'an instance that stops looks as if it served, and its lease expires before another one publishes',
+      'An instance that stops looks as if it served, and its lease expires before another one publishes.',
     tests: [clusterTest, 'api/http/graceful-close.test.ts'],
   },
 ]
