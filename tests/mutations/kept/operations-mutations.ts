@@ -1111,6 +1111,7 @@ const clusterView = 'packages/api/src/fleet/cluster-view.ts'
 const cpuBurn = 'packages/api/src/fleet/cpu-burn.ts'
 const trackRequests = 'packages/api/src/fleet/track-requests.ts'
 const fleetFile = 'packages/api/src/fleet/fleet.ts'
+const checkTest = 'api/fleet/check-readiness.test.ts'
 const readinessTest = 'api/fleet/readiness.test.ts'
 const clusterTest = 'api/fleet/cluster.test.ts'
 
@@ -1138,7 +1139,7 @@ const healthMutations: readonly KeptMutation[] = [
     before: '.every((outcome) =>',
     after: '.some((outcome) =>',
     effect: 'Instances without S3 get uploads.',
-    tests: [readinessTest, 'api/http/outage.test.ts'],
+    tests: [checkTest],
   },
   {
     name: 'operations: readiness reads Redis only',
@@ -1154,7 +1155,7 @@ const healthMutations: readonly KeptMutation[] = [
     before: "Promise.race([redis.set(key, 1, 'PX', keyTtlMs), rejectOn(abortSignal)])",
     after: "redis.set(key, 1, 'PX', keyTtlMs)",
     effect: 'Checks of the load balancer time out in place of 503, without a reason.',
-    tests: [readinessTest],
+    tests: [checkTest],
   },
   {
     name: 'operations: readiness waits ten times as long',
@@ -1162,7 +1163,7 @@ const healthMutations: readonly KeptMutation[] = [
     before: 'const timeoutMs = 2000',
     after: 'const timeoutMs = 20_000',
     effect: 'The load balancer gives up before the instance answers.',
-    tests: [readinessTest],
+    tests: [checkTest],
   },
   {
     name: 'operations: full disk is ok',
@@ -1170,7 +1171,7 @@ const healthMutations: readonly KeptMutation[] = [
     before: "(error: unknown) => (fullStorageOf(error) ? 'full' : 'failed')",
     after: "() => 'failed'",
     effect: 'The console does not say that the disk is full.',
-    tests: [readinessTest, 'api/http/full-disk.test.ts'],
+    tests: [checkTest],
   },
   {
     name: 'operations: cluster counts slots of draining workers',
