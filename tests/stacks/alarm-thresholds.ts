@@ -1,3 +1,4 @@
+import { workerLimits } from '@millrace/shared/fleet/scaling-policy.ts'
 import * as assert from 'uvu/assert'
 import { suite } from '../support/suite.ts'
 import { deployed, production } from './clouds.ts'
@@ -61,6 +62,38 @@ test('a person is told within ten minutes after a threshold is reached, or half 
     const limit = inputs['metricName'] === 'GroupInServiceInstances' ? 30 : 10
     assert.ok(minutes >= 1 && minutes <= limit, `${name}: ${minutes} minutes`)
   }
+})
+
+test('each alarm rings for what its description says: statistic, comparison, threshold, minutes, and without data', () => {
+  const { max } = workerLimits
+  const rows = alarms.map(({ name, inputs }) => [
+    name,
+    [
+      inputs['statistic'] ?? inputs['extendedStatistic'],
+      String(inputs['comparisonOperator']).replace('Threshold', ''),
+      inputs['threshold'],
+      inputs['period'],
+      inputs['evaluationPeriods'],
+      inputs['treatMissingData'],
+    ],
+  ])
+  const atLeast = 'GreaterThanOrEqualTo'
+  // Each number is in the alarm's description, in docs/deploy.md as well.
+  assert.equal(Object.fromEntries(rows), {
+    AlarmApiErrors: ['Sum', atLeast, 10, 60, 2, 'notBreaching'],
+    AlarmBalancerErrors: ['Sum', atLeast, 10, 60, 2, 'notBreaching'],
+    AlarmUnhealthy: ['Maximum', atLeast, 1, 60, 5, 'notBreaching'],
+    AlarmSlow: ['p95', atLeast, 5, 60, 10, 'notBreaching'],
+    AlarmDeadLetter: ['Maximum', atLeast, 1, 60, 1, 'notBreaching'],
+    AlarmEventsWait: ['Maximum', atLeast, 600, 60, 2, 'notBreaching'],
+    AlarmJobsWait: ['Maximum', atLeast, 900, 60, 2, 'notBreaching'],
+    AlarmLoadUnknown: ['SampleCount', 'LessThan', 1, 60, 5, 'breaching'],
+    AlarmWorkersAtLimit: ['Maximum', atLeast, max, 60, 30, 'notBreaching'],
+    AlarmRedisMemory1: ['Maximum', atLeast, 80, 60, 5, 'notBreaching'],
+    AlarmRedisMemory2: ['Maximum', atLeast, 80, 60, 5, 'notBreaching'],
+    AlarmRedisCpu1: ['Average', atLeast, 80, 60, 5, 'notBreaching'],
+    AlarmRedisCpu2: ['Average', atLeast, 80, 60, 5, 'notBreaching'],
+  })
 })
 
 test('every alarm that does not scale notifies the topic, when it begins and when it ends', () => {

@@ -64,6 +64,16 @@ test('a group begins with the version that its step rolls out, by its number', (
   assert.equal(ofType(sstDev, stepType), [])
 })
 
+test('a step looks each 10 s, waits an hour for another refresh, and gives up after three', () => {
+  for (const { group, step } of eachGroup()) {
+    const { pollSeconds, waitMinutes, limitMinutes, warmupSeconds, alarms } = requestOf(step)
+    const isApi = group.name.startsWith('Api')
+    // AWS gives a refresh up that makes no progress for an hour, and its rollback takes as long again.
+    assert.equal([pollSeconds, waitMinutes, limitMinutes], [10, 60, 180], group.name)
+    assert.equal([warmupSeconds, alarms.length], isApi ? [60, 1] : [10, 0], group.name)
+  }
+})
+
 test('a step calls Auto Scaling in the region of its group', () => {
   const seen = ofType(twoRegions, stepType).map((step) => [step.name, requestOf(step).region])
   assert.equal(seen.sort(), [

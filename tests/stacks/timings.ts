@@ -117,6 +117,24 @@ test('instances count as warm when their scaling policy says so', () => {
   }
 })
 
+test('the times of groups, health checks and queues are those of the design', () => {
+  // What is between bounds above may still be another number than docs/deploy.md and docs/scaling.md say.
+  const checks = ['interval', 'timeout', 'healthyThreshold', 'unhealthyThreshold'].map(check)
+  assert.equal(checks, [5, 4, 2, 3])
+  assert.is(Number(targets['deregistrationDelay']), 120)
+  assert.is(Number(one(production, groupType, 'Api').inputs['healthCheckGracePeriod']), 60)
+  for (const group of ['Api', 'Worker']) {
+    const [launch] = hookFor(group, 'LAUNCHING')
+    assert.equal([at(launch, 'heartbeatTimeout'), at(launch, 'defaultResult')], [600, 'ABANDON'], group)
+    assert.is(one(production, groupType, group).inputs['maxInstanceLifetime'], 30 * 24 * 60 * 60)
+  }
+  const [terminate] = hookFor('Worker', 'TERMINATING')
+  assert.is(at(terminate, 'heartbeatTimeout'), 60)
+  const events = one(production, queueType, 'Events').inputs
+  const receives = Number(at(parse(events['redrivePolicy'] ?? '{}'), 'maxReceiveCount'))
+  assert.equal([events['visibilityTimeoutSeconds'], events['receiveWaitTimeSeconds'], receives], [60, 20, 60])
+})
+
 test('instances get patches within a month', () => {
   const day = 24 * 60 * 60
   for (const { name, inputs } of ofType(production, groupType)) {

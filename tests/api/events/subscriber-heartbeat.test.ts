@@ -4,6 +4,7 @@ import { connectBlockingRedis, connectRedis } from '@millrace/shared/service/con
 import { createLog } from '@millrace/shared/service/log.ts'
 import type { Redis } from 'ioredis'
 import * as assert from 'uvu/assert'
+import { withManualIntervals } from '../../support/manual-intervals.ts'
 import { suite } from '../../support/suite.ts'
 import { startTcpProxy, type TcpProxy } from '../../support/tcp-proxy.ts'
 
@@ -27,40 +28,58 @@ test.after.each(() => {
   proxy.close()
 })
 
-test('a subscriber whose server has gone silent connects again and hears its channels', async () => {
-  await subscriber.subscribe(`${prefix}:changes`)
-  const heartbeat = createSubscriberHeartbeat({ subscriber, redis, prefix, log, periodMs: 500 })
-  heartbeat.start()
-  try {
-    const readyAgain = new Promise((resolve) => subscriber.once('ready', resolve))
-    proxy.silence()
-    await readyAgain
-    const heard = new Promise<string>((resolve) => {
-      subscriber.on('message', (channel, text) => {
-        if (channel === `${prefix}:changes`) resolve(text)
-      })
+const received = (channel: string) =>
+  new Promise<string>((resolve) => {
+    subscriber.on('message', (from, text) => {
+      if (from === channel || (channel === 'any' && from.startsWith(prefix))) resolve(text)
     })
-    // Confirmed after the subscriptions that ioredis repeats.
+  })
+
+test('a subscriber is asked each five seconds, and one that was silent until the next time connects again and hears its channels', async () => {
+  const intervals = withManualIntervals()
+  const warnings: unknown[] = []
+  const heartbeat = createSubscriberHeartbeat({
+    subscriber,
+    redis,
+    prefix,
+    log: Object.assign(createLog({ level: 'silent', instance: 'test' }), {
+      warn: (fields: object) => warnings.push('event' in fields && fields.event),
+    }),
+  })
+  try {
+    await subscriber.subscribe(`${prefix}:changes`)
+    heartbeat.start()
+    // Confirmed after the subscription of the heartbeat.
     await subscriber.subscribe(`${prefix}:other`)
+    const [timer] = intervals.started.filter(({ everyMs }) => everyMs === 5_000)
+    assert.ok(timer)
+    for (let beat = 1; beat <= 3; beat++) {
+      const heard = received('any')
+      await timer.run()
+      assert.is(await heard, String(beat))
+    }
+    assert.equal([proxy.accepted(), warnings], [1, []], 'it hears its heartbeat and keeps its connection')
+
+    proxy.silence()
+    await timer.run()
+    assert.equal(warnings, [], 'the answer has time until the next beat')
+    const readyAgain = new Promise((resolve) => subscriber.once('ready', resolve))
+    await timer.run()
+    assert.equal(warnings, ['subscriber-silent'])
+    await readyAgain
+    const heard = received(`${prefix}:changes`)
+    // Confirmed after the subscriptions that ioredis repeats.
+    await subscriber.subscribe(`${prefix}:another`)
     await redis.publish(`${prefix}:changes`, 'a change')
     assert.is(await heard, 'a change')
+    await timer.run()
+    assert.equal(warnings, ['subscriber-silent'], 'the new connection has its time as well')
+    heartbeat.stop()
+    assert.is(timer.isCleared, true)
   } finally {
     heartbeat.stop()
+    intervals.restore()
   }
-})
-
-test('a subscriber that hears its heartbeat keeps its connection', async () => {
-  const heartbeat = createSubscriberHeartbeat({ subscriber, redis, prefix, log, periodMs: 1_000 })
-  const beats = Promise.withResolvers<void>()
-  let count = 0
-  subscriber.on('message', () => {
-    count += 1
-    if (count === 2) beats.resolve()
-  })
-  heartbeat.start()
-  await beats.promise
-  heartbeat.stop()
-  assert.is(proxy.accepted(), 1)
 })
 
 test.run()

@@ -3,9 +3,11 @@ import { connect } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 import {
   createEventStreams,
+  heartbeatMs,
   type ServerSentEvent,
   type StreamOpener,
 } from '@millrace/api/http/server-sent-events.ts'
+import { connectionTimeouts } from '@millrace/shared/service/connection-timeouts.ts'
 import { fastify } from 'fastify'
 import * as assert from 'uvu/assert'
 import { createHttpClient } from '../../support/http-client.ts'
@@ -34,6 +36,7 @@ async function serve(
     url,
     port: Number(new URL(url).port),
     streams,
+    closing,
     async close() {
       closing.abort()
       await app.close()
@@ -62,6 +65,11 @@ test('an idle stream gets comments', async () => {
   await connection.when((received) => received.split(': still here\n\n').length > 3)
   assert.ok(connection.isOpen())
   await server.close()
+})
+
+test('comments come each 20 s, three times within the idle timeout of a load balancer', () => {
+  assert.is(heartbeatMs, 20_000)
+  assert.is(connectionTimeouts(0).balancerIdleMs, 3 * heartbeatMs)
 })
 
 test('a stream ends after its last event', async () => {
@@ -247,6 +255,20 @@ for (const [what, end] of [
     await server.close()
   })
 }
+
+test('no stream begins once the instance closes', async () => {
+  const server = await serve({
+    async *events() {
+      yield { event: 'tick', data: 1 }
+    },
+  })
+  server.closing.abort()
+  const { status, body } = await createHttpClient(server.url).get('/events')
+  // Without the API's error handler, every error is 500.
+  assert.is(status, 500)
+  assert.match(JSON.stringify(body), 'This instance is shutting down.')
+  await server.close()
+})
 
 test('streams end when the instance closes, also those whose client does not read', async () => {
   const frame = 'x'.repeat(1024 * 1024)

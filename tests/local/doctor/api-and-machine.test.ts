@@ -74,7 +74,21 @@ test('the image is sent, followed, loaded and erased, by its session or by a key
   })
   await withApi(answers, async (origin, seen) => {
     await lines(apiChecks({ origin, apiKey: 'key' }))
-    assert.ok(seen.includes('POST /upload with a key'))
+    assert.equal(seen.slice(1), [
+      'POST /upload with a key',
+      'GET /uploads/one with a key with a cookie',
+      'GET /uploads/one/variants/small with a key with a cookie',
+      'DELETE /uploads/one with a key with a cookie',
+    ])
+  })
+  // A signed URL of S3 or of the CDN: neither gets the key.
+  await withApi({ 'GET /small': { body: {} } }, async (s3, seenByS3) => {
+    const signed = { id: 'one', state: 'ready', variants: [{ name: 'small', url: `${s3}/small?signature` }] }
+    await withApi({ ...answers, 'GET /uploads/one': { body: signed } }, async (origin) => {
+      const [, upload] = await lines(apiChecks({ origin, apiKey: 'key' }))
+      assert.match(upload ?? '', /^ok: /)
+    })
+    assert.equal(seenByS3, ['GET /small'])
   })
 })
 
@@ -133,7 +147,10 @@ test('presets that are wrong are named', async () => {
 
 test('little space on the disk', () => {
   const severity = (gib: number) => diskFinding(gib * 1024 ** 3, '/data').severity
-  assert.equal([severity(50), severity(4), severity(0.4)], ['ok', 'warning', 'error'])
+  assert.equal(
+    [severity(5), severity(4.99), severity(0.5), severity(0.49)],
+    ['ok', 'warning', 'warning', 'error'],
+  )
   assert.is(diskFinding(1024 ** 3, '/data').text, '1.0 GiB are free in /data.')
 })
 

@@ -5,6 +5,7 @@ import { startRedisServer } from '@millrace/local/cloud/redis-server.ts'
 import { exitCodeOf } from '@millrace/local/doctor/finding.ts'
 import { redisChecks } from '@millrace/local/doctor/redis-checks.ts'
 import { runChecks } from '@millrace/local/doctor/run-checks.ts'
+import { createHeartbeats } from '@millrace/shared/fleet/heartbeats.ts'
 import { Redis } from 'ioredis'
 import * as assert from 'uvu/assert'
 import { limitRedisMemory } from '../../support/limit-redis-memory.ts'
@@ -94,6 +95,26 @@ test('no instance and no worker', async () => {
     'error: No API instance is running.',
     'error: No worker is running.',
   ])
+})
+
+test('instances count by tier, and only those that take work', async () => {
+  const heartbeats = createHeartbeats({ redis, prefix: 'doctor-test' })
+  const said = {
+    since: new Date().toISOString(),
+    version: '0',
+    cpuPercent: 0,
+    rssBytes: 0,
+    slots: 1,
+    busy: 0,
+  }
+  const tell = (id: string, tier: 'api' | 'worker', state: 'serving' | 'draining') =>
+    heartbeats.publish({ ...said, perSecond: 0, latency: [], id, tier, state })
+  await tell('api-1', 'api', 'serving')
+  await tell('worker-1', 'worker', 'draining')
+  assert.equal(await findings('instances'), ['ok: 1 API instance running.', 'error: No worker is running.'])
+  await tell('worker-2', 'worker', 'serving')
+  await tell('worker-3', 'worker', 'serving')
+  assert.equal(await findings('instances'), ['ok: 1 API instance running.', 'ok: 2 workers running.'])
 })
 
 test('a Redis that does not answer', async () => {

@@ -76,8 +76,11 @@ test('recent activity covers the last minute only', () => {
   end('measured')
   assert.is(activity.active(), 0)
   assert.is(countOf(activity.latency()), 2)
-  assert.ok(activity.perSecond() > 2 / 60 && activity.perSecond() < 2 / 45)
+  // Two activities in 54 s: the time since the start.
+  assert.is(activity.perSecond(), 2 / 54)
+  // The window covers five whole slices of 10 s and the current one so far: 55 s.
   now = 75_000
+  assert.is(activity.perSecond(), 1 / 55)
   assert.is(countOf(activity.latency()), 1)
   isNear(quantileMs(activity.latency(), 0.5), 4_000)
   now = 200_000
@@ -93,6 +96,13 @@ test('recent activity counts errors of the last minute, of open streams as well'
   activity.begin()('measured')
   now = 30_000
   assert.is(activity.errorsPerMinute(), 4)
+  now = 59_999
+  assert.is(activity.errorsPerMinute(), (2 * 60_000) / 59_999)
+  now = 60_000
+  assert.is(activity.errorsPerMinute(), 0)
+  activity.begin()('measured', 'error')
+  now = 115_000
+  assert.is(activity.errorsPerMinute(), 60_000 / 55_000)
   now = 120_000
   assert.is(activity.errorsPerMinute(), 0)
 })

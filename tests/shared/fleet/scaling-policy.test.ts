@@ -1,14 +1,17 @@
 import { arrivedBetween, demandOf, publishPeriodMs, queueLoadOf } from '@millrace/shared/fleet/queue-load.ts'
 import {
+  apiLimits,
   apiScaling,
   decideFleetSize,
   type FleetLimits,
   type LastActions,
+  type MetricPoint,
   workerLimits,
   workerScaling,
 } from '@millrace/shared/fleet/scaling-policy.ts'
 import fc from 'fast-check'
 import * as assert from 'uvu/assert'
+import { checkProperty } from '../../support/check-property.ts'
 import { suite } from '../../support/suite.ts'
 
 const test = suite('scaling policy')
@@ -20,7 +23,7 @@ type Values = { load: number; demand?: number }
 function decide(
   values: (number | Values)[],
   fleet: { desired: number; inService: number; starting?: number },
-  { actions = {}, limits = { min: 0, max: 1000 } }: { actions?: LastActions; limits?: FleetLimits } = {},
+  { actions = {}, limits = { min: 0, max: 10_000 } }: { actions?: LastActions; limits?: FleetLimits } = {},
 ) {
   const history = values.map((value, index) => {
     const { load, demand = 0 } = typeof value === 'number' ? { load: value } : value
@@ -54,8 +57,8 @@ const anyActions = fc.dictionary(
   fc.integer({ min: -200_000, max: 200_000 }),
 )
 
-test('the fleet size is always within its limits', () => {
-  fc.assert(
+test('the fleet size is always within its limits', async () => {
+  await checkProperty(
     fc.property(
       fc.array(anyValues, { maxLength: 40 }),
       anyFleet,
@@ -69,12 +72,12 @@ test('the fleet size is always within its limits', () => {
   )
 })
 
-test('a higher queue load or demand never gives a smaller fleet', () => {
+test('a higher queue load or demand never gives a smaller fleet', async () => {
   const pair = fc.tuple(anyValues, anyValues).map(([a, b]) => ({
     lower: { load: Math.min(a.load, b.load), demand: Math.min(a.demand, b.demand) },
     higher: { load: Math.max(a.load, b.load), demand: Math.max(a.demand, b.demand) },
   }))
-  fc.assert(
+  await checkProperty(
     fc.property(
       fc.array(pair, { minLength: 1, maxLength: 40 }),
       anyFleet,
@@ -90,7 +93,7 @@ test('a higher queue load or demand never gives a smaller fleet', () => {
         assert.ok(wanted('higher') >= wanted('lower'))
       },
     ),
-    { numRuns: 300 },
+    { runs: 300 },
   )
 })
 
@@ -164,9 +167,9 @@ test('a metric without a value causes no action', () => {
   )
 })
 
-test('an empty fleet does not divide by zero', () => {
+test('an empty fleet does not divide by zero', async () => {
   const count = fc.nat(1e9)
-  fc.assert(
+  await checkProperty(
     fc.property(
       count,
       count,
@@ -216,5 +219,159 @@ test('the policies contain only what EC2 Auto Scaling and CloudWatch can do', ()
   assert.ok(workerScaling.metricPeriodMs <= 60_000)
   assert.ok(workerScaling.scaleIn.atMost < workerScaling.tracking.target)
 })
+
+test('a value exactly at a bound is a breach, except at the target of tracking', () => {
+  const { scaleIn, tracking, scaleOut } = workerScaling
+  const fleet = { desired: 14, inService: 14 }
+  assert.is(decide(Array(6).fill(tracking.target), fleet).desired, 14)
+  assert.is(decide(Array(6).fill(tracking.target + 0.001), fleet).desired, 15)
+  for (const { atLeast, metric, percent, periods } of scaleOut) {
+    if (metric !== 'Demand') continue
+    const burst = (demand: number) =>
+      decide(Array(periods).fill({ load: 0.5, demand }), { desired: 100, inService: 100 })
+    assert.is(burst(atLeast).desired, 100 + percent)
+    assert.ok(burst(atLeast - 0.001).desired < 100 + percent)
+  }
+  assert.is(decide(Array(6).fill(scaleIn.atMost), fleet).desired, 14 - 5)
+  assert.is(decide(Array(6).fill(scaleIn.atMost + 0.001), fleet).desired, 14)
+})
+
+test('scale-in removes the share of the lowest step that holds the average, rounded down', () => {
+  const { periods, steps } = workerScaling.scaleIn
+  for (const { atMost, percent } of steps) {
+    assert.is(decide(Array(periods).fill(atMost), { desired: 100, inService: 100 }).desired, 100 - percent)
+  }
+  assert.is(decide(Array(periods).fill(0), { desired: 100, inService: 100 }).desired, 15)
+  // 40 % of 7 is 2.8; one value lower than the others does not move the average to the next step.
+  const uneven = [...Array(periods - 1).fill(0.36), 0.2]
+  assert.is(decide(uneven, { desired: 7, inService: 7 }).desired, 5)
+})
+
+test('an alarm needs all of its periods, and one value outside of the bound ends it', () => {
+  const { scaleIn, scaleOut, tracking } = workerScaling
+  const fleet = { desired: 10, inService: 10 }
+  assert.is(decide(Array(scaleIn.periods - 1).fill(0), fleet).desired, 10)
+  assert.is(decide([...Array(scaleIn.periods - 1).fill(0), 0.5], fleet).desired, 10)
+  assert.is(decide([0.5, ...Array(scaleIn.periods - 1).fill(0)], fleet).desired, 10)
+  const backlog = scaleOut.find(({ name }) => name === 'backlog')
+  assert.is(backlog?.periods, 30)
+  // Tracking alone would add 5, since it is capped.
+  const tracked = Math.ceil(10 / tracking.target)
+  assert.is(decide(Array(29).fill(3), fleet).desired, tracked)
+  assert.is(decide(Array(30).fill(3), fleet).desired, 20)
+  assert.is(decide([...Array(29).fill(3), 2.9], fleet).desired, tracked)
+})
+
+test('the numbers of the policies are those that the simulator found', () => {
+  // docs/scaling.md. Change both together, after `npm run simulate`.
+  const { warmupMs, repeatMs, tracking, scaleIn } = workerScaling
+  assert.equal([periodMs, warmupMs, repeatMs], [10_000, 10_000, 60_000])
+  assert.equal(tracking, { metric: 'Load', target: 0.7, cap: 1, periods: 3 })
+  assert.equal([scaleIn.metric, scaleIn.atMost, scaleIn.periods], ['Load', 0.36, 6])
+  assert.equal(
+    workerScaling.scaleOut.map(({ metric, atLeast, periods, percent }) => [
+      metric,
+      atLeast,
+      periods,
+      percent,
+    ]),
+    [
+      ['Demand', 1.1, 1, 150],
+      ['Demand', 1.5, 1, 280],
+      ['Demand', 2.1, 1, 470],
+      ['Demand', 3, 1, 750],
+      ['Demand', 4.2, 1, 1130],
+      ['Demand', 6, 1, 1700],
+      ['Demand', 8.5, 1, 2500],
+      ['Demand', 12, 1, 3500],
+      ['Load', 3, 30, 100],
+      ['Load', 100, 1, 1],
+    ],
+  )
+  assert.equal(apiScaling, {
+    metricPeriodMs: 60_000,
+    warmupMs: 60_000,
+    repeatMs: 60_000,
+    scaleOut: [{ name: 'busy', metric: 'CPUUtilization', atLeast: 50, periods: 2, percent: 50 }],
+    scaleIn: { metric: 'CPUUtilization', atMost: 30, periods: 5, steps: [{ atMost: 30, percent: 10 }] },
+  })
+  assert.equal(
+    [workerLimits, apiLimits],
+    [
+      { min: 2, max: 40 },
+      { min: 2, max: 10 },
+    ],
+  )
+})
+
+test('of several parts the largest addition applies, and all of them pause', () => {
+  const values = Array(3).fill({ load: 1, demand: 3 })
+  const { desired, actions, reason } = decide(values, { desired: 20, inService: 20 })
+  assert.is(desired, 20 + (20 * 750) / 100)
+  assert.match(reason, 'Demand 3 is at least 3: 750 % more')
+  assert.equal(Object.keys(actions).toSorted(), ['demand-1', 'demand-2', 'demand-3', 'demand-4', 'tracking'])
+})
+
+test('a part that changed nothing at a limit may act as soon as the limit is raised', () => {
+  const burst = { load: 1, demand: 6 }
+  const fleet = { desired: 10, inService: 10 }
+  const limited = decide([burst], fleet, { limits: { min: 0, max: 10 } })
+  assert.equal([limited.desired, limited.actions], [10, {}])
+  assert.match(limited.reason, 'the limits are 0 to 10')
+  assert.is(decide([burst, burst], fleet, { actions: limited.actions }).desired, 10 + 170)
+  const idle = decide(Array(6).fill(0), fleet, { limits: { min: 10, max: 20 } })
+  assert.equal([idle.desired, idle.actions], [10, {}])
+})
+
+test('the last value counts for three periods', () => {
+  const history = [{ atMs: 0, values: { Load: 0.5, Demand: 6 } }]
+  const fleet = { desired: 5, inService: 5, starting: 0 }
+  const at = (nowMs: number) =>
+    decideFleetSize(workerScaling, { history, nowMs, fleet, actions: {}, limits: { min: 0, max: 1_000 } })
+      .desired
+  assert.equal([at(30_000), at(30_001)], [5 + 85, 5])
+})
+
+test('under a constant load the fleet settles within its limits and does not flap', async () => {
+  await checkProperty(
+    fc.property(
+      fc.double({ min: 0, max: 60, noNaN: true }),
+      fc.integer({ min: 0, max: 100 }),
+      anyLimits,
+      (busySlots, initial, limits) => {
+        const sizes = runAt(busySlots, Math.min(Math.max(initial, limits.min), limits.max), limits)
+        assert.ok(sizes.every((size) => size >= limits.min && size <= limits.max))
+        const settled = sizes.slice(-100)
+        assert.is(new Set(settled).size, 1, `still ${[...new Set(settled)]}`)
+        const changes = sizes.flatMap((size, index) => Math.sign(size - (sizes[index - 1] ?? size)) || [])
+        const turns = changes.filter((sign, index) => index > 0 && sign !== changes[index - 1])
+        assert.ok(turns.length <= 1, `${changes}`)
+        // Neither too small for the load, nor more than twice what the target takes.
+        const needed = busySlots / workerScaling.tracking.target
+        assert.ok((settled[0] ?? 0) >= Math.min(limits.max, Math.floor(busySlots)))
+        assert.ok((settled[0] ?? 0) <= Math.max(limits.min, 2 * needed + 2))
+      },
+    ),
+  )
+})
+
+/** Runs the policy for an hour, with instances of one slot that start at once. @returns the size at the end of each period */
+function runAt(busySlots: number, initial: number, limits: FleetLimits): number[] {
+  const sizes = [initial]
+  let history: MetricPoint[] = []
+  let actions: LastActions = {}
+  for (let period = 1; period <= 360; period++) {
+    const size = sizes.at(-1) ?? 0
+    // Without slots for all of it, the rest waits. Its length is of no matter here: the queue load is capped.
+    const load = busySlots / Math.max(size, 0.001)
+    const nowMs = period * periodMs
+    history = [...history.slice(-29), { atMs: nowMs, values: { Load: load, Demand: load } }]
+    const fleet = { desired: size, inService: size, starting: 0 }
+    const decided = decideFleetSize(workerScaling, { history, nowMs, fleet, actions, limits })
+    actions = decided.actions
+    sizes.push(decided.desired)
+  }
+  return sizes
+}
 
 test.run()

@@ -276,4 +276,18 @@ export const edgeMutations: readonly CloudMutation[] = [
     effect: "Anyone's distribution can read the variants.",
     clouds: ['staging'],
   },
+  {
+    name: 'deregistration-of-ten-minutes',
+    file: 'stacks/load-balancer.ts',
+    before: 'const deregistrationSeconds = 120',
+    after: 'const deregistrationSeconds = 600',
+    effect: 'Each deploy waits ten minutes for each instance with an open event stream.',
+  },
+  {
+    name: 'healthy-after-one-check',
+    file: 'stacks/load-balancer.ts',
+    before: 'healthyThreshold: 2,',
+    after: 'healthyThreshold: 1,',
+    effect: 'An instance that answers once and then fails gets requests.',
+  },
 ]

@@ -27,7 +27,7 @@ const uncertainMs = 10 * 60 * 1000
 
 /** Creates the function that follows all uploads of one owner. */
 export function createWatchOwner(deps: {
-  records: UploadRecords
+  records: Pick<UploadRecords, 'changedSince' | 'lastSequence' | 'recentChanges'>
   lookup: UploadLookup
   listUploads: ListUploads
   changes: UploadChanges
