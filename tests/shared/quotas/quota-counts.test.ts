@@ -50,7 +50,7 @@ async function counts(of = prefix) {
     count(`:${dayOf(noon)}`),
     count(`:${dayOf(noon - dayMs)}`),
     redis.hgetall(key(':held')),
-    redis.zrange(key(':open'), 0, -1),
+    redis.zrange(key(':open'), '0', '-1'),
   ])
   return { total, today, dayBefore, held, open: open.sort() }
 }
