@@ -758,7 +758,7 @@ export const uploadsMutations: readonly KeptMutation[] = [
     before: 'page.ids.filter((id) => id >= known.from)',
     after: '[...page.ids]',
     effect: 'Uploads that only S3 has are on no page.',
-    tests: ['api/listing/pages-of-uploads.test.ts', 'api/listing/list-uploads.test.ts'],
+    tests: ['api/listing/pages-of-uploads.test.ts'],
   },
   {
     name: 'listing: a list ends where the index ends',
@@ -766,7 +766,7 @@ export const uploadsMutations: readonly KeptMutation[] = [
     before: "if (isLimited || known.from === '') return",
     after: 'if (isLimited || known.epoch === current) return',
     effect: 'Owners of many uploads get short pages, one listing after another.',
-    tests: ['api/listing/list-uploads.test.ts'],
+    tests: ['api/listing/pages-of-uploads.test.ts'],
   },
   {
     name: 'listing: the index of an earlier epoch is believed',
@@ -774,7 +774,7 @@ export const uploadsMutations: readonly KeptMutation[] = [
     before: 'if (page.known?.epoch !== current) {',
     after: 'if (!page.known) {',
     effect: 'After a failover, uploads that Redis lost are in no list.',
-    tests: ['api/listing/list-uploads.test.ts'],
+    tests: ['api/listing/pages-of-uploads.test.ts'],
   },
   {
     name: 'listing: oldest first, what is in the index only is left out',
@@ -782,7 +782,7 @@ export const uploadsMutations: readonly KeptMutation[] = [
     before: '[...new Set([...run.fromS3, ...indexed])].sort()',
     after: '[...new Set(run.upTo === undefined ? indexed : run.fromS3)].sort()',
     effect: 'Uploads whose bytes have not arrived are in no list.',
-    tests: ['api/listing/pages-of-uploads.test.ts', 'api/listing/find-uploads.test.ts'],
+    tests: ['api/listing/pages-of-uploads.test.ts'],
   },
   {
     name: 'listing: a page with a filter skips what did not fit',
@@ -790,7 +790,7 @@ export const uploadsMutations: readonly KeptMutation[] = [
     before: 'if (matching.length > room && last) taken',
     after: 'if (matching.length > room && !last) taken',
     effect: 'Matching uploads are on no page.',
-    tests: ['api/listing/find-uploads.test.ts'],
+    tests: ['api/listing/pages-of-uploads.test.ts'],
   },
   {
     name: 'listing: a page costs any number of lookups',
@@ -806,7 +806,7 @@ export const uploadsMutations: readonly KeptMutation[] = [
     before: 'largestUploadIdOf(fromMs - 1)',
     after: 'largestUploadIdOf(fromMs)',
     effect: 'Who asks for a day misses its first uploads.',
-    tests: ['api/listing/find-uploads.test.ts'],
+    tests: ['api/listing/upload-filter.test.ts'],
   },
   {
     name: 'listing: anybody of a tenant lists any user',
