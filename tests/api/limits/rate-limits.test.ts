@@ -57,7 +57,8 @@ test('the rate limit of an address holds over all instances, and the 429 respons
   assert.match(refused.headers.get('content-type') ?? '', 'application/problem+json')
   assert.is(bodyOf(refused, Problem).code, 'rate_limited')
   const wait = Number(refused.headers.get('retry-after'))
-  assert.ok(wait >= 1 && wait <= 60, `${wait} s`)
+  // rate-windows.test.ts pins it to the second.
+  assert.ok(wait > 30 && wait <= 60, `${wait} s`)
   assert.is(refused.headers.get('x-content-type-options'), 'nosniff')
   assert.ok(refused.headers.get('x-request-id'))
   assert.equal(await statuses(2, () => createHttpClient(urls[1] ?? '').get('/health')), [200, 200])
@@ -140,31 +141,6 @@ test('invalid credentials have no rate limit of their own, and count to their ad
   assert.equal(await ownerCounters(instances), [])
   const refused = await createHttpClient(instances.url).post('/uploads', {})
   assert.equal([refused.status, refused.headers.getSetCookie()], [429, []])
-})
-
-test('the rate limit of an IPv6 address holds for its /64, and eight times as much for its /48', async () => {
-  const { url } = await start({ RATE_LIMIT_PER_ADDRESS_PER_MINUTE: '2', TRUSTED_PROXIES: '127.0.0.0/8, ::1' })
-  const sendFrom = (address: (index: number) => string) => (index: number) =>
-    createHttpClient(url).get('/nowhere', { headers: { 'x-forwarded-for': address(index) } })
-  assert.equal(
-    await statuses(
-      3,
-      sendFrom((index) => `2001:db8:1:1::${index + 1}`),
-    ),
-    [404, 404, 429],
-  )
-  const ofSite = await statuses(
-    20,
-    sendFrom((index) => `2001:db8:1:${index + 2}::1`),
-  )
-  assert.is(ofSite.filter((status) => status === 404).length, 8 * 2 - 3)
-  assert.equal(
-    await statuses(
-      1,
-      sendFrom(() => '2001:db8:2:1::1'),
-    ),
-    [404],
-  )
 })
 
 test('a request whose client has disconnected is counted, although it has no address any more', async () => {

@@ -121,6 +121,41 @@ test('requests at the same time at two instances are merged', async () => {
   assert.equal((await readUpload(client, address.id)).metadata, expected)
 })
 
+test('a change that another instance makes between reading and writing is not undone', async () => {
+  for (const earlier of [[], [{ metadata: { before: 'x' } }]]) {
+    const address = await finished()
+    for (const change of earlier) await edited(address, change)
+    const found = (await lifecycle.lookup.find(address))?.upload
+    if (!found) throw new Error('The upload was not found.')
+    const readEdits: unknown[] = []
+    const editUpload = createEditUpload({
+      ...lifecycle,
+      edits: {
+        ...lifecycle.edits,
+        async readStored(of) {
+          const read = await lifecycle.edits.readStored(of)
+          readEdits.push(read?.content.revision)
+          if (readEdits.length === 1)
+            await edited(address, { filename: 'other.jpg', metadata: { other: 'x' } })
+          return read
+        },
+      },
+    })
+    const { intent } = await editUpload(found, { metadata: { own: 'x' } })
+    const revision = earlier.length + 1
+    assert.equal(readEdits, [earlier.length || undefined, revision], 'it is decided again')
+    const expected = { ...earlier[0]?.metadata, other: 'x', own: 'x' }
+    assert.equal([intent.filename, intent.metadata], ['other.jpg', expected])
+    assert.equal(await lifecycle.edits.read(address), {
+      revision: revision + 1,
+      filename: 'other.jpg',
+      metadata: expected,
+    })
+    await loseUploads()
+    assert.equal((await readUpload(client, address.id)).metadata, expected)
+  }
+})
+
 test('a request that changes nothing writes nothing', async () => {
   const address = await finished({ album: 'summer' })
   const before = await readUpload(client, address.id)

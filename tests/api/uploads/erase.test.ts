@@ -1,6 +1,8 @@
 import { DeleteObjectCommand, ListObjectVersionsCommand, PutObjectCommand } from '@aws-sdk/client-s3'
 import { Receipt } from '@millrace/api/uploads/erase-routes.ts'
 import { UploadPage } from '@millrace/api/uploads/upload-routes.ts'
+import { createImportQueue, type ImportQueue } from '@millrace/shared/jobs/import-upload-job.ts'
+import { createUploadQueue, type UploadQueue } from '@millrace/shared/jobs/process-upload-job.ts'
 import {
   manifestKey,
   originalKey,
@@ -8,8 +10,10 @@ import {
   uploadVariantsPrefix,
   variantKey,
 } from '@millrace/shared/ledger/object-keys.ts'
+import { createEraseUpload } from '@millrace/shared/lifecycle/erase-upload.ts'
 import { AppError } from '@millrace/shared/service/app-error.ts'
 import { createUploadRecords } from '@millrace/shared/uploads/upload-records.ts'
+import { createApplyErasure } from '@millrace/worker/arrivals/apply-erasure.ts'
 import { Queue } from 'bullmq'
 import * as assert from 'uvu/assert'
 import { type ApiInstances, startApiInstances } from '../../support/api-instances.ts'
@@ -21,9 +25,11 @@ import { createTestLifecycle } from '../../support/test-lifecycle.ts'
 const test = suite('erase')
 const MiB = 1024 ** 2
 let api: ApiInstances
+let queues: { queue: UploadQueue; imports: ImportQueue }
 
 test.before(async () => {
   api = await startApiInstances()
+  queues = { queue: createUploadQueue(api), imports: createImportQueue(api) }
 })
 test.after(() => api.close())
 
@@ -72,6 +78,7 @@ test('DELETE erases original, variants, manifest and record, and returns a recei
   }
   const [deletedKey] = derivedKeys
   await api.s3.send(new DeleteObjectCommand({ Bucket: api.bucket, Key: deletedKey }))
+  const startedAt = Date.now()
   const response = await client.delete(`/uploads/${id}`)
   assert.is(response.status, 200)
   const receipt = bodyOf(response, Receipt)
@@ -83,13 +90,65 @@ test('DELETE erases original, variants, manifest and record, and returns a recei
       ...derivedKeys.map((key) => ({ key, versions: key === deletedKey ? 3 : 2 })),
     ].toSorted((a, b) => a.key.localeCompare(b.key)),
   )
-  assert.ok(Date.parse(receipt.verifiedAt) <= Date.now())
+  const verifiedAt = Date.parse(receipt.verifiedAt)
+  assert.ok(verifiedAt >= startedAt && verifiedAt <= Date.now())
   assert.equal(await remainingKeys(address.owner), [`originals/${address.owner}/${other.id}`])
   assert.is((await client.get(`/uploads/${id}`)).status, 404)
   assert.equal(
     bodyOf(await client.get('/uploads'), UploadPage).uploads.map((upload) => upload.id),
     [other.id],
   )
+})
+
+test('a receipt names all versions of all objects, also if the worker that gets the event of the marker erases them first', async () => {
+  const { id, form, address } = await sendFile()
+  await sendForm(form, new Uint8Array(7))
+  const manifest = { Bucket: api.bucket, Key: manifestKey(address) }
+  await api.s3.send(new PutObjectCommand({ ...manifest, Body: '{}' }))
+  await api.s3.send(new DeleteObjectCommand(manifest))
+  const lifecycle = createTestLifecycle(api)
+  const eraseUpload = createEraseUpload({
+    ...lifecycle,
+    ...queues,
+    erasures: {
+      ...lifecycle.erasures,
+      async mark(marked) {
+        await lifecycle.erasures.mark(marked)
+        await createApplyErasure(lifecycle)(marked)
+        assert.equal(await remainingKeys(address.owner), [], 'the worker was first')
+      },
+    },
+  })
+  const { erased } = await eraseUpload(address)
+  assert.equal(erased, [
+    { key: originalKey(address), versions: 2 },
+    { key: manifestKey(address), versions: 2 },
+  ])
+  assert.equal((await eraseUpload({ owner: address.owner, id })).erased, [], 'nothing is erased twice')
+})
+
+test('an object that appears between the listing and the marker, or after the marker, is erased and in the receipt', async () => {
+  const lifecycle = createTestLifecycle(api)
+  const { address } = await sendFile()
+  const write = (Key: string) => api.s3.send(new PutObjectCommand({ Bucket: api.bucket, Key, Body: '{}' }))
+  const eraseUpload = createEraseUpload({
+    ...lifecycle,
+    ...queues,
+    erasures: {
+      ...lifecycle.erasures,
+      async mark(marked) {
+        await write(manifestKey(address))
+        await lifecycle.erasures.mark(marked)
+        await write(originalKey(address))
+      },
+    },
+  })
+  const { erased } = await eraseUpload(address)
+  assert.equal(erased, [
+    { key: originalKey(address), versions: 2 },
+    { key: manifestKey(address), versions: 1 },
+  ])
+  assert.equal(await remainingKeys(address.owner), [])
 })
 
 test('DELETE removes the waiting job from the queue', async () => {

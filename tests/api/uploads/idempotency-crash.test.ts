@@ -117,7 +117,7 @@ async function retry(send: () => Promise<HttpResponse>): Promise<HttpResponse> {
     if (response.status !== 409) return response
     assert.is(bodyOf(response, Problem).code, 'idempotency_key_in_use')
     const seconds = Number(response.headers.get('retry-after'))
-    assert.ok(seconds >= 1 && seconds <= 15, `Retry-After: ${response.headers.get('retry-after')}`)
+    assert.ok(seconds >= 1 && seconds <= 5, `Retry-After: ${response.headers.get('retry-after')}`)
     await delay(seconds * 1000)
   }
 }

@@ -72,7 +72,11 @@ test('an Idempotency-Key takes some hundred bytes of Redis for a day, however ma
   const bytes = (await api.redis.memory('USAGE', redisKey)) ?? 0
   assert.ok(bytes > 0 && bytes <= 400, `${bytes} bytes`)
   const lifeMs = await api.redis.pttl(redisKey)
-  assert.ok(lifeMs > 23 * 3_600_000 && lifeMs <= 24 * 3_600_000)
+  assert.ok(lifeMs > 23.9 * 3_600_000 && lifeMs <= 24 * 3_600_000)
+  // The day begins with the first request: a repeated one does not make it longer.
+  await api.redis.pexpire(redisKey, 3_600_000)
+  await announce(client, key, large)
+  assert.ok((await api.redis.pttl(redisKey)) <= 3_600_000)
 })
 
 /** Returns S3's id of an announced multipart upload. */
@@ -239,7 +243,7 @@ test('a file that is announced again has the same id and a later expiry', async 
   const again = await announce(client, key, photo, api.urls[1])
   const { id, state, expiresAt } = bodyOf(again, Announced)
   assert.equal([id, state], [first.id, 'awaiting'])
-  assert.ok((expiresAt ?? '') >= (first.expiresAt ?? ''))
+  assert.ok(Date.parse(expiresAt ?? '') > Date.parse(first.expiresAt ?? ''))
   assert.is(bodyOf(await client.get(`/uploads/${id}`), UploadView).expiresAt, expiresAt)
   assert.is((await uploadsOf(client)).length, 1)
   await sendFile(again)

@@ -3,7 +3,9 @@ import type { Original } from '@millrace/shared/ledger/originals.ts'
 import { deriveUpload, type Evidence, type Truth } from '@millrace/shared/lifecycle/upload-truth.ts'
 import { type Arrival, isFinished, isSameArrival, type Upload } from '@millrace/shared/uploads/upload.ts'
 import { newUploadId } from '@millrace/shared/uploads/upload-id.ts'
+import fc from 'fast-check'
 import * as assert from 'uvu/assert'
+import { checkProperty } from '../../support/check-property.ts'
 import { suite } from '../../support/suite.ts'
 
 const test = suite('Upload truth')
@@ -139,6 +141,168 @@ test('an announced upload is absent an hour after it expired', () => {
     ).kind
   assert.is(awaiting(at(hourMs)), 'upload')
   assert.is(awaiting(at(-2 * hourMs)), 'absent')
+})
+
+test('an announced upload exists until exactly an hour after its expiry', () => {
+  const awaiting = records.find((each) => each?.state === 'awaiting' && !each.arrival)
+  assert.ok(awaiting)
+  for (const [agoMs, kind] of [
+    [hourMs - 1, 'upload'],
+    [hourMs, 'upload'],
+    [hourMs + 1, 'absent'],
+  ] as const) {
+    const record = { ...awaiting, expiresAt: at(-agoMs) }
+    assert.is(deriveUpload(address, { isErased: false, record }, nowMs).kind, kind, String(agoMs))
+    assert.is(deriveUpload(address, { isErased: false, announced: record }, nowMs).kind, kind)
+  }
+})
+
+/** State by original, manifest and record: `-` for none, `first` and `other` for which bytes. */
+const stateTable: [original: string, manifest: string, record: string, expected: string][] = [
+  ['-', '-', '-', 'absent'],
+  ['-', '-', 'awaiting', 'awaiting'],
+  ['-', '-', 'received', 'absent'],
+  ['-', '-', 'processing', 'absent'],
+  ['-', '-', 'ready', 'absent'],
+  ['-', '-', 'rejected', 'absent'],
+  ['-', '-', 'failed', 'absent'],
+  ['-', 'ready', '-', 'ready'],
+  ['-', 'rejected', 'awaiting', 'rejected'],
+  ['-', 'failed', 'processing', 'failed'],
+  ['first', '-', '-', 'received, needs a job'],
+  ['first', '-', 'awaiting', 'received, needs a job'],
+  ['first', '-', 'received', 'received, needs a job'],
+  ['first', '-', 'processing', 'processing, needs a job'],
+  ['first', '-', 'ready', 'received, needs a job'],
+  ['first', '-', 'failed', 'received, needs a job'],
+  ['first', 'ready', '-', 'ready'],
+  ['first', 'ready', 'awaiting', 'ready'],
+  ['first', 'ready', 'received', 'ready'],
+  ['first', 'ready', 'processing', 'ready'],
+  ['first', 'ready', 'failed', 'ready'],
+  ['first', 'rejected', 'ready', 'rejected'],
+  ['first', 'failed', 'processing', 'failed'],
+  ['other', 'ready', '-', 'received, needs a job'],
+  ['other', 'ready', 'ready', 'received, needs a job'],
+  ['other', 'rejected', 'rejected', 'received, needs a job'],
+  // A worker is at the bytes of before.
+  ['other', 'ready', 'processing', 'received, needs a job'],
+]
+for (const [ofOriginal, ofManifest, ofRecord, expected] of stateTable) {
+  test(`original ${ofOriginal}, manifest ${ofManifest}, record ${ofRecord}: ${expected}`, () => {
+    const bytes = ofOriginal === 'other' ? otherBytes : first
+    const original = originals.find((each) => each?.arrival === bytes && !each.isCopy)
+    const manifest = manifests.find((each) => each?.arrival === first && each.outcome === ofManifest)
+    const isArrived = ofRecord !== 'awaiting'
+    const record = records.find(
+      (each) => each?.state === ofRecord && (isArrived ? each.arrival === first : !each.arrival),
+    )
+    assert.is(record?.state ?? '-', ofRecord)
+    assert.is(manifest?.outcome ?? '-', ofManifest)
+    const facts = { isErased: false, ...(ofOriginal !== '-' && { original }), manifest, record }
+    const truth = deriveUpload(address, facts, nowMs)
+    const found =
+      truth.kind === 'upload' ? `${truth.upload.state}${truth.needsJob ? ', needs a job' : ''}` : truth.kind
+    assert.is(found, expected)
+    assert.is(deriveUpload(address, { ...facts, isErased: true }, nowMs).kind, 'erased')
+  })
+}
+
+test('an announcement stands for a record that Redis lost, and for no other', () => {
+  const announced = records.find((each) => each?.state === 'awaiting' && !each.arrival && each.expiresAt)
+  const record = records.find((each) => each?.state === 'failed' && !each.arrival)
+  assert.ok(announced && record)
+  const truthOf = (facts: Partial<Evidence>) => deriveUpload(address, { isErased: false, ...facts }, nowMs)
+  assert.equal(truthOf({ announced }), { kind: 'upload', upload: announced, needsJob: false })
+  assert.equal(truthOf({ announced, record }), { kind: 'upload', upload: record, needsJob: false })
+})
+
+test('an edit says filename and metadata of an upload in every state, and that of S3 more than that of Redis', () => {
+  const ofS3 = { revision: 1, filename: 's3.png', metadata: {} }
+  const ofRedis = { revision: 2, filename: 'redis.png' }
+  forAll((evidence, truth) => {
+    if (truth.kind !== 'upload') return
+    const named = (edit: Partial<Evidence>) => {
+      const edited = deriveUpload(address, { ...evidence, ...edit }, nowMs)
+      return edited.kind === 'upload' && [edited.upload.intent.filename, edited.upload.state]
+    }
+    const { record } = evidence
+    assert.equal(named({ edit: ofS3 }), ['s3.png', truth.upload.state])
+    if (!record) return
+    const withEdit = { ...record, edit: ofRedis }
+    assert.equal(named({ record: withEdit }), ['redis.png', truth.upload.state])
+    assert.equal(named({ record: withEdit, edit: ofS3 }), ['s3.png', truth.upload.state])
+  })
+})
+
+/** How far an upload is. */
+function rankOf(truth: Truth): number {
+  if (truth.kind === 'erased') return 4
+  if (truth.kind === 'absent') return 0
+  if (isFinished(truth.upload)) return 3
+  return truth.upload.state === 'awaiting' ? 1 : 2
+}
+
+test('no upload goes back when S3 gets its bytes, their manifest or its erasure marker', () => {
+  forAll((evidence, truth) => {
+    const { original, manifest, record } = evidence
+    const rankWith = (facts: Partial<Evidence>) =>
+      rankOf(deriveUpload(address, { ...evidence, ...facts }, nowMs))
+    assert.is(rankWith({ isErased: true }), 4)
+    if (evidence.isErased) return
+    for (const added of manifests) {
+      if (added && original && isSameArrival(added.arrival, original.arrival) && !manifest)
+        assert.is(rankWith({ manifest: added }), 3)
+    }
+    // An import that ended without bytes is finished, until bytes arrive after all.
+    if (original || manifest || (record && isFinished(record))) return
+    for (const added of originals) if (added) assert.ok(rankWith({ original: added }) >= rankOf(truth))
+  })
+})
+
+test('property: whatever order the facts are noticed in, the record ends the same', async () => {
+  const announced = records.find((each) => each?.state === 'awaiting' && !each.arrival && each.expiresAt)
+  const fact = fc.constantFrom<Partial<Evidence>>(
+    ...originals.filter((each) => each !== undefined).map((original) => ({ original })),
+    ...manifests.filter((each) => each !== undefined).map((manifest) => ({ manifest })),
+    { edit: { revision: 1, filename: 'edited.png' } },
+    { isErased: true },
+  )
+  await checkProperty(
+    fc.property(fc.array(fact, { maxLength: 4 }), fc.func(fc.integer()), (facts, orderOf) => {
+      // The last one of a kind is the one that S3 has, in whatever order it is noticed.
+      const all: Evidence = Object.assign({ isErased: false }, ...facts)
+      const kept = facts.filter((each) =>
+        Object.entries(each).every(([name, value]) => Reflect.get(all, name) === value),
+      )
+      const noticed = (order: Partial<Evidence>[]): Truth => {
+        let known: Evidence = { isErased: false, record: announced }
+        let truth = deriveUpload(address, known, nowMs)
+        for (const each of order) {
+          known = { ...known, ...each }
+          truth = deriveUpload(address, known, nowMs)
+          known.record = truth.kind === 'upload' ? truth.upload : undefined
+        }
+        return truth
+      }
+      const shuffled = kept.map((each, n) => ({ each, at: orderOf(n) })).toSorted((a, b) => a.at - b.at)
+      const [one, other] = [noticed(kept), noticed(shuffled.map(({ each }) => each))]
+      assert.equal([one.kind, rankOf(one)], [other.kind, rankOf(other)])
+      if (one.kind !== 'upload' || other.kind !== 'upload') return
+      const { state, arrival, intent, findings } = one.upload
+      assert.equal(
+        [
+          other.upload.state,
+          other.upload.arrival,
+          other.upload.intent,
+          other.upload.findings,
+          other.needsJob,
+        ],
+        [state, arrival, intent, findings, one.needsJob],
+      )
+    }),
+    { runs: 300 },
+  )
 })
 
 test('a streamed file whose recorded size Redis lost has the size of its bytes', () => {

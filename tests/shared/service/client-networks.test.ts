@@ -1,5 +1,7 @@
 import { clientNetworks } from '@millrace/shared/service/client-networks.ts'
+import fc from 'fast-check'
 import * as assert from 'uvu/assert'
+import { checkProperty } from '../../support/check-property.ts'
 import { suite } from '../../support/suite.ts'
 
 const test = suite('client-networks')
@@ -22,10 +24,28 @@ test('an IPv6 address counts to its /64 and to its /48, in whichever form it is 
   assert.equal(namesOf('2001:db8:1:2:3:4:5:6'), expected)
 })
 
-test('a /48 may use more than a /64, and much less than all of its /64 together', () => {
-  const [network, site] = clientNetworks('2001:db8:1:2::1')
-  assert.is(network?.share, 1)
-  assert.ok((site?.share ?? 0) > 1 && (site?.share ?? 0) < 100)
+test('a /48 may use eight times as much as a /64', () => {
+  assert.equal(
+    clientNetworks('2001:db8:1:2::1').map(({ share }) => share),
+    [1, 8],
+  )
+})
+
+test('property: addresses count to one /64 or /48 exactly if their first 64 or 48 bits are the same', async () => {
+  const group = fc.constantFrom('0', '1', 'db8', 'ffff')
+  // 2000::/3, so that it is no IPv4 address in IPv6 form.
+  const address = fc.tuple(fc.constant('2001'), ...Array.from({ length: 7 }, () => group))
+  await checkProperty(
+    fc.property(address, address, (one, other) => {
+      const [network, site] = namesOf(one.join(':'))
+      const [otherNetwork, otherSite] = namesOf(other.join(':'))
+      const isSame = (groups: number) => one.slice(0, groups).join() === other.slice(0, groups).join()
+      assert.is(network === otherNetwork, isSame(4))
+      assert.is(site === otherSite, isSame(3))
+      assert.is.not(network, site)
+    }),
+    { runs: 300 },
+  )
 })
 
 test('a text that is no address counts alone', () => {

@@ -7,7 +7,7 @@ import {
 } from '@aws-sdk/client-s3'
 import type { ImportRequest } from '@millrace/api/uploads/start-import.ts'
 import { importQueueName } from '@millrace/shared/jobs/import-upload-job.ts'
-import { createEraseObjects } from '@millrace/shared/ledger/erase-objects.ts'
+import { createEraseObjects, createListErasable } from '@millrace/shared/ledger/erase-objects.ts'
 import { createErasures } from '@millrace/shared/ledger/erasures.ts'
 import { erasureKey, originalKey } from '@millrace/shared/ledger/object-keys.ts'
 import { createEraseUpload } from '@millrace/shared/lifecycle/erase-upload.ts'
@@ -348,6 +348,7 @@ test('an import stops when its upload is erased, and leaves no objects', async (
     records: fleet.records,
     queue: fleet.queue,
     imports: importer.imports,
+    listErasable: createListErasable(fleet),
     erasures: createErasures(fleet),
     finishErasure: createFinishErasure({
       records: fleet.records,

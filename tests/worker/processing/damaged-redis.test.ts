@@ -48,9 +48,8 @@ async function keysOf({ id }: UploadAddress): Promise<string[]> {
 }
 
 async function erase(address: UploadAddress): Promise<void> {
-  const { records, erasures, finishErasure } = createTestLifecycle(fleet)
   const imports = createImportQueue(fleet)
-  const eraseUpload = createEraseUpload({ records, queue: fleet.queue, imports, erasures, finishErasure })
+  const eraseUpload = createEraseUpload({ ...createTestLifecycle(fleet), queue: fleet.queue, imports })
   await eraseUpload(address)
   await imports.close()
 }

@@ -247,11 +247,11 @@ test('an event that cannot be announced harms nothing: it is in the outbox', asy
 })
 
 async function eraser(s3: S3Client) {
-  const { records, erasures, finishErasure } = createTestLifecycle({ ...fleet, s3 })
+  const lifecycle = createTestLifecycle({ ...fleet, s3 })
   const imports = createImportQueue(fleet)
   return {
-    erase: createEraseUpload({ records, queue: fleet.queue, imports, erasures, finishErasure }),
-    erasures,
+    erase: createEraseUpload({ ...lifecycle, queue: fleet.queue, imports }),
+    erasures: lifecycle.erasures,
     close: () => imports.close(),
   }
 }

@@ -101,9 +101,8 @@ function signedLater(upload: Upload, endsAtMs: number): string {
 }
 
 async function erase(address: UploadAddress, lifecycle = lifecycleOf()): Promise<void> {
-  const { records, erasures, finishErasure } = lifecycle
   const imports = { remove: async () => {} }
-  await createEraseUpload({ records, queue: fleet.queue, imports, erasures, finishErasure })(address)
+  await createEraseUpload({ ...lifecycle, queue: fleet.queue, imports })(address)
 }
 
 const withdraw = () =>

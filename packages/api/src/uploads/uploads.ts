@@ -77,7 +77,8 @@ export function createUploads(deps: {
 }) {
   const { redis, prefix, s3, bucket, log, queues, signing, owner, tokenUse, closing, config } = deps
   const { records, lookup, originals, manifests, quota, addressQuota, receiveUpload, epoch } = deps.lifecycle
-  const { redisMemory, announcements, edits, erasures, finishErasure, isErased } = deps.lifecycle
+  const { redisMemory, announcements, edits, erasures, listErasable, finishErasure, isErased } =
+    deps.lifecycle
   const { presets, maxUploadBytes } = config
   const { signForm, signPut, signatureLifeMs } = signing
   const checkIntent = createIntentCheck({ presets, maxUploadBytes })
@@ -125,6 +126,7 @@ export function createUploads(deps: {
   const eraseUpload = createEraseUpload({
     records,
     ...queues,
+    listErasable,
     erasures,
     finishErasure,
     onErased: tokenUse.onErased,

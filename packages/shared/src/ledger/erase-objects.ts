@@ -15,7 +15,8 @@ import { paginateObjectVersions } from './pages.ts'
 /** An erased object and the number of versions it had. */
 export type ErasedObject = { key: string; versions: number }
 
-type Version = { Key: string; VersionId: string }
+/** A version of an object, or a delete marker. */
+export type ObjectVersion = { Key: string; VersionId: string }
 
 /** S3 accepts at most this many keys in one request (S3 API, "DeleteObjects"). */
 const maxBatchSize = 1000
@@ -35,18 +36,27 @@ export function createEraseObjects(deps: { s3: S3Client; bucket: string }) {
   /**
    * Erases the objects and verifies the result with a listing.
    *
-   * @param beforeFirst receives the keys of the objects that S3 has, before any is deleted. Not called if it has none
-   * @returns the erased objects
+   * @param options.beforeFirst receives the keys of the objects that S3 has, before any is deleted. Not called if it has
+   *   none
+   * @param options.listed what S3 had before (`createListErasable`). Another process may have erased it meanwhile
+   * @returns the objects that were listed, and those that were erased in addition
    * @throws AppError `dependency_unavailable` if objects remain after all rounds
    */
   return async function eraseObjects(
     address: UploadAddress,
-    beforeFirst?: (keys: string[]) => Promise<void>,
+    options: EraseOptions = {},
   ): Promise<ErasedObject[]> {
-    const keys = [originalKey(address), manifestKey(address), editKey(address), ...unfinishedKeys(address)]
-    return erase(address, { keys, prefix: uploadVariantsPrefix(address) }, beforeFirst)
+    return erase(address, erasableOf(address), options)
   }
 }
+
+/** Lists what `createEraseObjects` would erase of an upload, without its open multipart uploads. */
+export function createListErasable(deps: { s3: S3Client; bucket: string }) {
+  const list = createListVersions(deps)
+  return (address: UploadAddress): Promise<ObjectVersion[]> => list(erasableOf(address))
+}
+
+export type ListErasable = ReturnType<typeof createListErasable>
 
 export type EraseObjects = ReturnType<typeof createEraseObjects>
 
@@ -72,6 +82,16 @@ export function createEraseObject(deps: { s3: S3Client; bucket: string }) {
   }
 }
 
+type EraseOptions = {
+  beforeFirst?: (keys: string[]) => Promise<void>
+  listed?: readonly ObjectVersion[]
+}
+
+function erasableOf(address: UploadAddress): Selection {
+  const keys = [originalKey(address), manifestKey(address), editKey(address), ...unfinishedKeys(address)]
+  return { keys, prefix: uploadVariantsPrefix(address) }
+}
+
 function unfinishedKeys(address: UploadAddress): string[] {
   return [unfinishedKey(address), announcementKey(address)]
 }
@@ -86,34 +106,53 @@ function createErase({ s3, bucket }: { s3: S3Client; bucket: string }) {
   return async function erase(
     address: UploadAddress,
     selection: Selection,
-    beforeFirst?: (keys: string[]) => Promise<void>,
+    options: EraseOptions = {},
   ): Promise<ErasedObject[]> {
     // If one is completed at this moment, the listing below contains its object.
     await abortMultipartUploads(originalKey(address))
-    return eraseVersions(selection, beforeFirst)
+    return eraseVersions(selection, options)
   }
 }
 
 function createEraseVersions({ s3, bucket }: { s3: S3Client; bucket: string }) {
+  const list = createListVersions({ s3, bucket })
+
   return async function eraseVersions(
     selection: Selection,
-    beforeFirst?: (keys: string[]) => Promise<void>,
+    { beforeFirst, listed = [] }: EraseOptions = {},
   ): Promise<ErasedObject[]> {
-    const erased = new Map<string, number>()
+    const erased = new Map<string, Set<string>>()
+    const add = ({ Key, VersionId }: ObjectVersion) =>
+      erased.set(Key, (erased.get(Key) ?? new Set()).add(VersionId))
+    listed.forEach(add)
+    let isFirst = true
     for (let round = 0; round < maxRounds; round++) {
       const remaining = await list(selection)
-      if (remaining.length === 0) return [...erased].map(([key, versions]) => ({ key, versions }))
-      if (erased.size === 0) await beforeFirst?.(remaining.map(({ Key }) => Key))
+      if (remaining.length === 0) return [...erased].map(([key, { size }]) => ({ key, versions: size }))
+      if (isFirst) await beforeFirst?.(remaining.map(({ Key }) => Key))
+      isFirst = false
       for (let start = 0; start < remaining.length; start += maxBatchSize) {
         await remove(remaining.slice(start, start + maxBatchSize))
       }
-      for (const { Key } of remaining) erased.set(Key, (erased.get(Key) ?? 0) + 1)
+      remaining.forEach(add)
     }
     throw new AppError('dependency_unavailable', { message: 'Some objects were not erased.' })
   }
 
-  async function list({ keys, prefix }: Selection): Promise<Version[]> {
-    const selected: Version[] = []
+  async function remove(versions: ObjectVersion[]): Promise<void> {
+    const { Errors: errors = [] } = await s3.send(
+      new DeleteObjectsCommand({ Bucket: bucket, Delete: { Objects: versions, Quiet: true } }),
+    )
+    const [error] = errors
+    if (error)
+      throw new AppError('dependency_unavailable', { cause: new Error(`${error.Code} ${error.Message}`) })
+  }
+}
+
+/** Lists the versions and delete markers of a selection. */
+function createListVersions({ s3, bucket }: { s3: S3Client; bucket: string }) {
+  return async function listVersions({ keys, prefix }: Selection): Promise<ObjectVersion[]> {
+    const selected: ObjectVersion[] = []
     const keysAndPrefix = prefix === undefined ? keys : [...keys, prefix]
     // A listing of a key contains the keys that begin with it.
     const listings = keysAndPrefix.filter(
@@ -130,14 +169,5 @@ function createEraseVersions({ s3, bucket }: { s3: S3Client; bucket: string }) {
       }
     }
     return selected
-  }
-
-  async function remove(versions: Version[]): Promise<void> {
-    const { Errors: errors = [] } = await s3.send(
-      new DeleteObjectsCommand({ Bucket: bucket, Delete: { Objects: versions, Quiet: true } }),
-    )
-    const [error] = errors
-    if (error)
-      throw new AppError('dependency_unavailable', { cause: new Error(`${error.Code} ${error.Message}`) })
   }
 }

@@ -1,4 +1,4 @@
-import type { ErasedObject, EraseObjects } from '../ledger/erase-objects.ts'
+import type { ErasedObject, EraseObjects, ObjectVersion } from '../ledger/erase-objects.ts'
 import { variantsPrefix } from '../ledger/object-keys.ts'
 import type { Withdrawals } from '../ledger/withdrawals.ts'
 import type { Quota } from '../quotas/quota.ts'
@@ -28,15 +28,23 @@ export function createFinishErasure(deps: {
    * Deletes the record and all objects but the marker, tells webhooks, and releases the quota. A repeated call erases what was written
    * since. Copies of a CDN are invalidated by a worker soon after: the withdrawal is recorded before the variants are deleted.
    *
-   * @returns the erased objects
+   * @param options.listed what S3 had before the marker was written. Another process that noticed the marker may have erased
+   *   it meanwhile
+   * @returns the objects that were listed, and those that were erased in addition
    * @throws AppError `dependency_unavailable` if objects remain
    */
-  return async function finishErasure(address: UploadAddress): Promise<ErasedObject[]> {
+  return async function finishErasure(
+    address: UploadAddress,
+    { listed = [] }: { listed?: readonly ObjectVersion[] } = {},
+  ): Promise<ErasedObject[]> {
     await records.erase(address)
     await forgetDeliveries(address)
-    const erased = await eraseObjects(address, async (keys) => {
-      if (hasCdn && keys.some((key) => key.startsWith(variantsPrefix))) await withdrawals.add(address)
-      await tellErasure(address, keys)
+    const erased = await eraseObjects(address, {
+      listed,
+      async beforeFirst(keys) {
+        if (hasCdn && keys.some((key) => key.startsWith(variantsPrefix))) await withdrawals.add(address)
+        await tellErasure(address, keys)
+      },
     })
     for (const holder of quotaHolders(address)) await quota.release(holder)
     await records.verifyErasure(address)

@@ -5,7 +5,7 @@ import type { UploadQueue } from '../jobs/process-upload-job.ts'
 import { createAnnouncements } from '../ledger/announcements.ts'
 import { createDeleteRejectedOriginal } from '../ledger/delete-rejected-original.ts'
 import { createEdits } from '../ledger/edits.ts'
-import { createEraseObjects, createEraseUnfinished } from '../ledger/erase-objects.ts'
+import { createEraseObjects, createEraseUnfinished, createListErasable } from '../ledger/erase-objects.ts'
 import { createErasures } from '../ledger/erasures.ts'
 import { createManifests } from '../ledger/manifest.ts'
 import { createOriginalVersions } from '../ledger/original-versions.ts'
@@ -137,6 +137,7 @@ export function createLifecycle(deps: {
     manifests,
     edits,
     erasures,
+    listErasable: createListErasable({ s3, bucket }),
     storedVariants,
     withdrawals,
     announcements,
