@@ -12,6 +12,7 @@ import {
 import { createMessageLeases } from '@millrace/worker/arrivals/message-leases.ts'
 import * as assert from 'uvu/assert'
 import { suite } from '../../support/suite.ts'
+import { createScriptedSqs } from '../support/scripted-sqs.ts'
 
 const test = suite('message leases')
 const log = createLog({ level: 'silent', instance: 'test' })
@@ -309,6 +310,77 @@ test('a held message whose handling fails is let go, and one that an outage inte
   const error: unknown = await interrupted.check().catch((thrown) => thrown)
   assert.match(String(error), 'reset')
   assert.equal([interrupted.size(), requests], [1, []])
+})
+
+test('a received message is hidden for its lease, after a long poll of five seconds, and so is a renewed one', async () => {
+  const scripted = createScriptedSqs()
+  const open = (ms: number) =>
+    createMessageLeases({ sqs: scripted.sqs, queueUrl: 'https://sqs.invalid/q', leaseMs: ms, now })
+  const { signal } = new AbortController()
+  scripted.send({ MessageId: 'm', ReceiptHandle: 'h', Body: '' })
+  const messages = await open(leaseMs).receive({ limit: 100, signal })
+  await open(leaseMs).renew(messages)
+  scripted.send()
+  await open(1_500).receive({ limit: 3, signal })
+  const [received, renewed, short] = scripted.requests.map(({ input }) => input)
+  assert.equal(
+    [received?.['VisibilityTimeout'], received?.['WaitTimeSeconds'], received?.['MaxNumberOfMessages']],
+    [60, 5, 10],
+  )
+  assert.equal(renewed?.['Entries'], [{ Id: '0', ReceiptHandle: 'h', VisibilityTimeout: 60 }])
+  assert.equal([short?.['VisibilityTimeout'], short?.['MaxNumberOfMessages']], [2, 3])
+  scripted.end()
+})
+
+test('a message is lost if SQS refuses its receipt handle, and stays held if SQS itself failed', async () => {
+  const scripted = createScriptedSqs()
+  const queueUrl = 'https://sqs.invalid/q'
+  const leases = createMessageLeases({ sqs: scripted.sqs, queueUrl, leaseMs, now })
+  scripted.send(...['a', 'b', 'c'].map((id) => ({ MessageId: id, ReceiptHandle: id, Body: '' })))
+  const messages = await leases.receive({ limit: 10, signal: new AbortController().signal })
+  scripted.answerWith(() => ({
+    Failed: [
+      { Id: '0', SenderFault: true, Code: 'ReceiptHandleIsInvalid' },
+      { Id: '1', SenderFault: false, Code: 'InternalError' },
+    ],
+  }))
+  nowMs = 7
+  const lost = await leases.renew(messages)
+  assert.equal(
+    lost.map(({ id }) => id),
+    ['a'],
+  )
+  assert.equal(
+    messages.map(({ renewedAtMs }) => renewedAtMs),
+    [0, 0, 7],
+    'what was not renewed is due again',
+  )
+  const remaining = await leases.delete(messages)
+  assert.equal(
+    remaining.map(({ id }) => id),
+    ['b'],
+  )
+  scripted.end()
+})
+
+test('a message of several uploads is deleted when the last of them is finished', async () => {
+  const { held, messages, upload } = await holdMessages(1, {
+    state: () => 'missing',
+    handleKey: async (key) => (key === 'finished' || isLastDone ? undefined : upload),
+  })
+  let isLastDone = false
+  const [message] = messages
+  if (!message) throw new Error('There is no message.')
+  held.hold(message, [
+    { key: 'finished', upload },
+    { key: 'other', upload },
+  ])
+  await held.check()
+  assert.equal([held.size(), requests], [1, []])
+  isLastDone = true
+  nowMs = leaseMs
+  await held.check()
+  assert.equal([held.size(), requests], [0, ['Delete 1']])
 })
 
 test.run()

@@ -30,7 +30,10 @@ async function beginWeek(): Promise<void> {
 }
 
 /** Sends a file and finishes it as a worker does, with these variants. */
-async function finishWith(keysOf: (address: UploadAddress) => string[]): Promise<UploadAddress> {
+async function finishWith(
+  keysOf: (address: UploadAddress) => string[],
+  finishedAt = new Date().toISOString(),
+): Promise<UploadAddress> {
   const address = await fleet.arrive(Buffer.from('x'))
   const { originals, manifests } = createTestLifecycle(fleet)
   const original = await originals.find(address)
@@ -53,7 +56,7 @@ async function finishWith(keysOf: (address: UploadAddress) => string[]): Promise
       size: 1,
     })),
     createdAt: now,
-    finishedAt: now,
+    finishedAt,
   }
   await manifests.write(manifest, undefined)
   return address
@@ -150,6 +153,38 @@ test('a page that ends within an upload is continued with all of its variants', 
     [await variantsOf(address), await variantsOf(next)],
     [[keyOf(address, 'b')], [keyOf(next, 'd')]],
   )
+})
+
+test('variants stay for six hours after the manifest that replaced them', async () => {
+  const inTwoHours = new Date(Date.now() + 2 * hourMs).toISOString()
+  const address = await finishWith((each) => [keyOf(each, 'new')], inTwoHours)
+  await put(keyOf(address, 'old'), keyOf(address, 'new'))
+  const { counts } = await sweepNow(fleet, { afterMs: 7 * hourMs })
+  assert.is(counts['replaced-variants'], undefined)
+  assert.is((await variantsOf(address)).length, 2)
+})
+
+test('a variant that an attempt has just written stays, although older ones of its upload are deleted', async () => {
+  const address = await finishWith((each) => [keyOf(each, 'b-new')])
+  const late = keyOf(address, 'c-late')
+  await put(keyOf(address, 'a-old'), keyOf(address, 'b-new'), late)
+  // The late one is of an hour before the sweep.
+  const date = new Date(Date.now() + 6 * hourMs)
+  fleet.s3.middlewareStack.add(
+    (send) => async (args) => {
+      const response = await send(args)
+      const { output } = response
+      const contents = 'Contents' in output ? output.Contents : undefined
+      const versions = 'Versions' in output ? output.Versions : undefined
+      for (const object of [...(contents ?? []), ...(versions ?? [])]) {
+        if (object.Key === late) object.LastModified = date
+      }
+      return response
+    },
+    { step: 'initialize', name: 'lateDate' },
+  )
+  assert.is((await sweepNow(fleet, { afterMs: 7 * hourMs })).counts['replaced-variants'], 1)
+  assert.equal(await variantsOf(address), [keyOf(address, 'b-new'), late])
 })
 
 test.run()

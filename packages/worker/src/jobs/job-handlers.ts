@@ -298,6 +298,8 @@ async function untilAborted(work: Promise<void>, signal: AbortSignal): Promise<v
   const aborted = Promise.withResolvers<never>()
   const abort = () => aborted.reject(signal.reason)
   signal.addEventListener('abort', abort, { once: true })
+  // A signal that aborted before sends no event.
+  if (signal.aborted) abort()
   try {
     await Promise.race([work, aborted.promise])
   } finally {

@@ -1,0 +1,297 @@
+import { randomUUID } from 'node:crypto'
+import { S3Client } from '@aws-sdk/client-s3'
+import type { Message } from '@aws-sdk/client-sqs'
+import { createUploadQueue, type UploadQueue } from '@millrace/shared/jobs/process-upload-job.ts'
+import type { CheckedUpload } from '@millrace/shared/lifecycle/check-upload.ts'
+import { AppError } from '@millrace/shared/service/app-error.ts'
+import { connectRedis } from '@millrace/shared/service/connections.ts'
+import { createLog } from '@millrace/shared/service/log.ts'
+import type { Upload } from '@millrace/shared/uploads/upload.ts'
+import type { UploadAddress } from '@millrace/shared/uploads/upload-address.ts'
+import { newUploadId } from '@millrace/shared/uploads/upload-id.ts'
+import { createApplyEdit } from '@millrace/worker/arrivals/apply-edit.ts'
+import { createArrivals } from '@millrace/worker/arrivals/arrivals.ts'
+import type { Redis } from 'ioredis'
+import { pino } from 'pino'
+import * as assert from 'uvu/assert'
+import { suite } from '../../support/suite.ts'
+import { createTestLifecycle } from '../../support/test-lifecycle.ts'
+import { createScriptedSqs } from '../support/scripted-sqs.ts'
+
+const test = suite('decisions about events')
+const bucket = 'uploads'
+const minuteMs = 60_000
+const s3 = new S3Client({ region: 'us-east-1', credentials: { accessKeyId: 'a', secretAccessKey: 'b' } })
+let redis: Redis
+let queue: UploadQueue
+let lifecycle: ReturnType<typeof createTestLifecycle>
+const prefix = `test-${randomUUID()}`
+let scripted: ReturnType<typeof createScriptedSqs>
+let closers: (() => Promise<unknown>)[] = []
+
+test.before(() => {
+  redis = connectRedis(process.env['REDIS_URL'] ?? '', createLog({ level: 'silent', instance: 'test' }))
+  queue = createUploadQueue({ redis, prefix })
+  lifecycle = createTestLifecycle({ redis, prefix, s3, bucket, queue })
+})
+test.before.each(() => {
+  scripted = createScriptedSqs()
+})
+test.after.each(async () => {
+  scripted.end()
+  for (const close of closers) await close()
+  closers = []
+})
+test.after(async () => {
+  await queue.close()
+  s3.destroy()
+  redis.disconnect()
+})
+
+const arrival = { etag: 'e', versionId: 'v1', size: 1 }
+
+function uploadWith(address: UploadAddress, fields: Partial<Upload> = {}): Upload {
+  const at = new Date(0).toISOString()
+  const intent = { filename: 'a', contentType: 'text/plain', size: 1, preset: 'default' }
+  const rest = { findings: {}, variants: [], createdAt: at, updatedAt: at }
+  return { ...address, state: 'received', intent, arrival, ...rest, ...fields }
+}
+
+let messages = 0
+function messageOf(addresses: UploadAddress[], options: { ageMs?: number } = {}): Message {
+  messages += 1
+  const Records = addresses.map(({ owner, id }) => ({
+    eventName: 'ObjectCreated:Put',
+    s3: { bucket: { name: bucket }, object: { key: `originals/${owner}/${id}`, versionId: 'v1' } },
+  }))
+  return {
+    MessageId: `m${messages}`,
+    ReceiptHandle: `handle of ${addresses[0]?.id}`,
+    Body: JSON.stringify({ Records }),
+    Attributes: { SentTimestamp: String(Date.now() - (options.ageMs ?? 0)), ApproximateReceiveCount: '1' },
+  }
+}
+
+type Asked = { id: string; takesCopy: unknown; versionId: unknown; trustsKnown: unknown }
+
+/** Starts the receiving of events as a worker does. */
+function start(
+  receive: (address: UploadAddress) => Partial<CheckedUpload> | undefined | Promise<undefined>,
+  options: {
+    queue?: Partial<UploadQueue>
+    leaseMs?: number
+    maxHeld?: number
+    isReplicated?: boolean
+  } = {},
+) {
+  const { leaseMs = 60_000, maxHeld = 1_000, isReplicated = false } = options
+  const asked: Asked[] = []
+  const events: string[] = []
+  const log = pino(
+    { level: 'debug' },
+    { write: (line: string) => void events.push(String(JSON.parse(line).event)) },
+  )
+  const arrivals = createArrivals({
+    redis,
+    prefix,
+    bucket,
+    sqs: scripted.sqs,
+    queue: {
+      ...queue,
+      room: async () => 1_000,
+      hasRoom: async () => true,
+      states: async (jobs) => jobs.map(() => 'queued' as const),
+      ensure: async () => {},
+      ...options.queue,
+    },
+    lifecycle: {
+      ...lifecycle,
+      records: { ...lifecycle.records, find: async () => undefined },
+      async receiveUpload(address, { takesCopy, versionId, trustsKnown } = {}) {
+        asked.push({ id: address.id, takesCopy, versionId, trustsKnown })
+        const received = await receive(address)
+        return received && { upload: uploadWith(address), revision: 1, isCopy: false, ...received }
+      },
+    },
+    processing: {
+      finishUpload: { applyManifest: async () => 'applied', finish: async () => undefined },
+    },
+    config: {
+      eventsQueueUrl: 'https://sqs.invalid/events',
+      bucketReplicated: isReplicated,
+      arrivalLeaseMs: leaseMs,
+      maxQueuedJobs: maxHeld,
+    },
+    log,
+  })
+  arrivals.start()
+  const stop = () => {
+    scripted.end()
+    return arrivals.stop()
+  }
+  closers.push(stop)
+  return { asked, events }
+}
+
+const newAddress = () => ({ owner: 's-tester', id: newUploadId() })
+const deletedIds = () =>
+  scripted
+    .of('DeleteMessageBatch')
+    .flatMap(({ input }) => JSON.stringify(input).match(/handle of [^"]+/g) ?? [])
+    .map((handle) => handle.replace('handle of ', ''))
+
+test('a message is deleted if its upload is finished or gone, and held while it is not', async () => {
+  const [unfinished, processing, ready, gone, copy] = Array.from({ length: 5 }, newAddress)
+  assert.ok(unfinished && processing && ready && gone && copy)
+  start((address) => {
+    if (address.id === gone.id) return undefined
+    if (address.id === ready.id) return { upload: uploadWith(address, { state: 'ready' }) }
+    if (address.id === processing.id) return { upload: uploadWith(address, { state: 'processing' }) }
+    return { isCopy: address.id === copy.id }
+  })
+  scripted.send(...[unfinished, processing, ready, gone, copy].map((address) => messageOf([address])))
+  await scripted.until(() => scripted.of('ReceiveMessage').length === 2)
+  assert.equal(deletedIds(), [ready.id, gone.id])
+})
+
+test('a message of several uploads is held until all are finished', async () => {
+  const [ready, unfinished] = [newAddress(), newAddress()]
+  start((address) => ({
+    upload: uploadWith(address, { state: address.id === ready.id ? 'ready' : 'received' }),
+  }))
+  scripted.send(messageOf([ready, unfinished]))
+  await scripted.until(() => scripted.of('ReceiveMessage').length === 2)
+  assert.equal(deletedIds(), [])
+})
+
+test('a copy is processed here once its event is half an hour old, and not before', async () => {
+  const [young, old] = [newAddress(), newAddress()]
+  const { asked } = start(() => undefined)
+  scripted.send(messageOf([young], { ageMs: 29 * minuteMs }), messageOf([old], { ageMs: 31 * minuteMs }))
+  await scripted.until(() => scripted.of('ReceiveMessage').length === 2)
+  assert.equal(
+    asked.map(({ id, takesCopy }) => [id, takesCopy]),
+    [
+      [young.id, false],
+      [old.id, true],
+    ],
+  )
+})
+
+for (const isReplicated of [false, true]) {
+  const where = isReplicated ? 'never where copies come' : 'where no copies come'
+  test(`the version of an event is looked for, and a record is trusted ${where}`, async () => {
+    const address = newAddress()
+    const { asked } = start(() => undefined, { isReplicated })
+    scripted.send(messageOf([address]))
+    await scripted.until(() => scripted.of('ReceiveMessage').length === 2)
+    assert.equal(asked, [{ id: address.id, takesCopy: false, versionId: 'v1', trustsKnown: !isReplicated }])
+  })
+}
+
+test('an upload that lost its job is received again without trust in its record, and gets the job', async () => {
+  const address = newAddress()
+  const ensured = Promise.withResolvers<unknown>()
+  const { asked } = start(() => ({}), {
+    leaseMs: 1_000,
+    queue: {
+      states: async (jobs) => jobs.map(() => 'missing' as const),
+      ensure: async (job) => ensured.resolve(job),
+    },
+  })
+  scripted.send(messageOf([address]))
+  assert.equal(await ensured.promise, { ...address, etag: 'e' })
+  assert.equal(
+    asked.slice(0, 2).map(({ trustsKnown }) => trustsKnown),
+    [true, false],
+  )
+})
+
+test('no more messages are received than the queue has room for, and none if it has none', async () => {
+  const rooms = [3, 0, 0]
+  let asks = 0
+  start(() => undefined, {
+    queue: {
+      async room() {
+        asks += 1
+        return rooms.shift() ?? 25
+      },
+    },
+  })
+  scripted.send(messageOf([newAddress()]))
+  await scripted.until(() => scripted.of('ReceiveMessage').length === 2)
+  assert.equal(
+    scripted.of('ReceiveMessage').map(({ input }) => input['MaxNumberOfMessages']),
+    [3, 10],
+  )
+  assert.is(asks, 4, 'a full queue is asked again after a pause')
+})
+
+test('a worker holds as many messages as it may, and receives the next ones when there is room', async () => {
+  let state: 'queued' | 'missing' = 'queued'
+  start((address) => (state === 'queued' ? {} : { upload: uploadWith(address, { state: 'ready' }) }), {
+    maxHeld: 12,
+    leaseMs: 1_000,
+    queue: { states: async (jobs) => jobs.map(() => state) },
+  })
+  const ten = Array.from({ length: 10 }, newAddress)
+  scripted.send(...ten.map((address) => messageOf([address])))
+  await scripted.until(() => scripted.of('ReceiveMessage').length === 2)
+  scripted.send(messageOf([newAddress()]), messageOf([newAddress()]))
+  // Its leases are renewed, and nothing is received meanwhile.
+  await scripted.until(() => scripted.of('ChangeMessageVisibilityBatch').length >= 2)
+  state = 'missing'
+  await scripted.until(() => scripted.of('ReceiveMessage').length === 3)
+  assert.equal(
+    scripted.of('ReceiveMessage').map(({ input }) => input['MaxNumberOfMessages']),
+    [10, 2, 10],
+  )
+  assert.is(deletedIds().length, 12)
+})
+
+test('an outage keeps its message, and the next ones are received after a backoff', async () => {
+  const address = newAddress()
+  const { events } = start(async () => {
+    throw new AppError('dependency_unavailable')
+  })
+  scripted.send(messageOf([address]))
+  await scripted.until(() => scripted.of('ReceiveMessage').length === 2)
+  assert.equal(deletedIds(), [])
+  assert.is(events.filter((event) => event === 'receive-failed').length, 1)
+})
+
+test('an edit changes a record that has an older one or none, and never one that has a newer one', async () => {
+  const address = newAddress()
+  const applied = async (known: number | undefined, stored: number | undefined) => {
+    const upload = uploadWith(
+      address,
+      known === undefined ? {} : { edit: { revision: known, filename: 'known' } },
+    )
+    let next: Upload | undefined
+    await createApplyEdit({
+      edits: {
+        read: async () => (stored === undefined ? undefined : { revision: stored, filename: 'stored' }),
+      },
+      lookup: { find: async () => ({ upload, revision: 1 }) },
+      records: {
+        async update(_address, change) {
+          next = change(upload)
+          return undefined
+        },
+      },
+    })(address)
+    return next?.intent.filename
+  }
+  assert.equal(
+    [
+      await applied(undefined, 1),
+      await applied(1, 2),
+      await applied(2, 2),
+      await applied(3, 2),
+      await applied(1, undefined),
+    ],
+    ['stored', 'stored', undefined, undefined, undefined],
+  )
+})
+
+test.run()

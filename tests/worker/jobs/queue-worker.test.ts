@@ -1,0 +1,109 @@
+import { randomUUID } from 'node:crypto'
+import { connectBlockingRedis, connectRedis } from '@millrace/shared/service/connections.ts'
+import { createLog } from '@millrace/shared/service/log.ts'
+import { createQueueWorker } from '@millrace/worker/jobs/queue-worker.ts'
+import { Queue } from 'bullmq'
+import type { Redis } from 'ioredis'
+import * as assert from 'uvu/assert'
+import { suite } from '../../support/suite.ts'
+
+const test = suite('queue worker')
+const log = createLog({ level: 'silent', instance: 'test' })
+const url = process.env['REDIS_URL'] ?? ''
+let redis: Redis
+let blockingRedis: Redis
+let prefix: string
+let queue: Queue
+
+test.before(() => {
+  redis = connectRedis(url, log)
+})
+test.before.each(() => {
+  prefix = `test-${randomUUID()}`
+  blockingRedis = connectBlockingRedis(url, log)
+  queue = new Queue('q', { connection: redis, prefix })
+})
+test.after.each(async () => {
+  await queue.close()
+  blockingRedis.disconnect()
+})
+test.after(() => redis.disconnect())
+
+/** Jobs that run until they are released, one after the other. */
+function holdJobs() {
+  const held: (() => void)[] = []
+  let most = 0
+  let began = 0
+  const waiting = new Set<() => void>()
+  return {
+    async processor() {
+      began += 1
+      const { promise, resolve } = Promise.withResolvers<void>()
+      held.push(resolve)
+      most = Math.max(most, held.length)
+      for (const check of waiting) check()
+      await promise
+    },
+    /** Waits until so many jobs have begun in all. */
+    async until(count: number): Promise<void> {
+      await new Promise<void>((resolve) => {
+        const check = () => {
+          if (began >= count) resolve()
+        }
+        waiting.add(check)
+        check()
+      })
+    },
+    release: () => held.shift()?.(),
+    most: () => most,
+  }
+}
+
+test('the job of a worker that dies is free after ten seconds, and is looked for every five', async () => {
+  const jobs = holdJobs()
+  const worker = createQueueWorker({
+    queueName: 'q',
+    redis: blockingRedis,
+    prefix,
+    slots: 1,
+    processor: jobs.processor,
+    log,
+  })
+  const job = await queue.add('process-upload', {})
+  await worker.start()
+  await jobs.until(1)
+  const [lockMs, stalledMs] = [
+    await redis.pttl(`${prefix}:q:${job.id}:lock`),
+    await redis.pttl(`${prefix}:q:stalled-check`),
+  ]
+  // At least half of it: the lock is renewed then. A tenth would pass this on a very slow machine only.
+  assert.ok(lockMs <= 10_000 && lockMs > 1_000, `lock ${lockMs} ms`)
+  assert.ok(stalledMs <= 5_000, `look for stalled jobs ${stalledMs} ms`)
+  jobs.release()
+  await worker.drain(10_000)
+})
+
+test('a worker takes eight more jobs for each slot while its jobs wait, and no more', async () => {
+  const jobs = holdJobs()
+  const worker = createQueueWorker({
+    queueName: 'q',
+    redis: blockingRedis,
+    prefix,
+    slots: 1,
+    processor: jobs.processor,
+    log,
+  })
+  const count = 24
+  await queue.addBulk(Array.from({ length: count }, () => ({ name: 'process-upload', data: {} })))
+  await worker.start()
+  await jobs.until(1)
+  worker.setWaiting(1_000)
+  for (let i = 0; i < count; i++) {
+    await jobs.until(Math.min(count, 9 + i))
+    jobs.release()
+  }
+  await worker.drain(10_000)
+  assert.is(jobs.most(), 9)
+})
+
+test.run()
