@@ -3,6 +3,7 @@ import { connect } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 import {
   createEventStreams,
+  heartbeatMs,
   type ServerSentEvent,
   type StreamOpener,
 } from '@millrace/api/http/server-sent-events.ts'
@@ -54,6 +55,10 @@ async function openWithoutReading(port: number) {
   socket.write(request)
   return socket
 }
+
+test('heartbeats are more frequent than the timeout of load balancers, a minute', () => {
+  assert.is(heartbeatMs, 20_000)
+})
 
 test('an idle stream gets comments', async () => {
   const server = await serve({ heartbeatMs: 40 })

@@ -91,7 +91,7 @@ test('a revoked key ends its event streams on all instances, and no others', asy
 
 test('a key cannot have a scope that its creator does not have, nor belong to another tenant', async () => {
   const post = (json: object, as: string) => client().post('/keys', json, bearer(as))
-  for (const scope of ['admin', 'tokens']) {
+  for (const scope of ['admin', 'tokens', 'act-as']) {
     const response = await post({ scopes: ['uploads:read', scope] }, tenant.key)
     assert.equal([response.status, codeOf(response)], [403, 'forbidden'], scope)
   }
@@ -170,6 +170,16 @@ test('an expired key is refused, and makes room for a new one', async () => {
   }
   assert.is((await post()).status, 201)
   assert.is((await client().get('/uploads', bearer(expired.key))).status, 401)
+})
+
+test('a key expires as many seconds after its creation as its creator said, or never', async () => {
+  const { id, createdAt, expiresAt = '' } = await create({ scopes: ['uploads:read'], expiresIn: 3_600 })
+  const lifeMs = Date.parse(expiresAt) - Date.parse(createdAt)
+  // The key is stored a moment after its end was decided.
+  assert.ok(lifeMs <= 3_600_000 && lifeMs > 3_570_000, `${lifeMs} ms`)
+  const endless = await create({ scopes: ['uploads:read'] })
+  assert.is(endless.expiresAt, undefined)
+  for (const each of [id, endless.id]) await revoke(each)
 })
 
 test('invalid requests for keys are refused', async () => {

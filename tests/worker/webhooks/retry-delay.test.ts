@@ -1,4 +1,5 @@
 import { retryDelay, usualRetryTimes } from '@millrace/worker/webhooks/retry-delay.ts'
+import { usualSendLimits } from '@millrace/worker/webhooks/send-webhook.ts'
 import * as assert from 'uvu/assert'
 import { suite } from '../../support/suite.ts'
 
@@ -14,6 +15,10 @@ test('delays grow from 5 s to 4 h, over a day', () => {
   assert.is(longest(1_000), 4 * 3_600_000)
   assert.is(shortest(1), 3_750)
   assert.is(usualRetryTimes.giveUpAfterMs, 24 * 3_600_000)
+})
+
+test('a receiver has 15 s to respond, and its response 2 s to arrive', () => {
+  assert.equal(usualSendLimits, { timeoutMs: 15_000, bodyTimeoutMs: 2_000 })
 })
 
 test('Retry-After lengthens a delay, up to 4 h, and never shortens it', () => {
