@@ -866,14 +866,6 @@ export const identityMutations: readonly KeptMutation[] = [
     tests: ['shared/webhooks/webhook-store.test.ts'],
   },
   {
-    name: 'a list of webhooks is kept for a minute',
-    file: `${sharedWebhooks}/webhook-store.ts`,
-    before: 'const listLifeMs = 5_000',
-    after: 'const listLifeMs = 50_000',
-    effect: 'Events of the first minute of a webhook are lost on other instances.',
-    tests: ['shared/webhooks/webhook-store.test.ts'],
-  },
-  {
     name: 'a disabled webhook gets events',
     file: `${sharedWebhooks}/outbox.ts`,
     before: '.some(({ enabled, events }) => enabled && events.includes(type))',
