@@ -98,4 +98,11 @@ test('a revocation whose token has ended is forgotten, and not listed', async ()
   assert.is(await other.has(ended), false)
 })
 
+test('a revocation is known for longer than clocks differ after the end of its token', async () => {
+  // Instances accept a token for 5 s after its end.
+  const ended = newId(-6_000)
+  await instance({ pollMs: lifeMs }).revoke(ended)
+  assert.is(await instance({ prefix: `${api.prefix}-later` }).has(ended), true)
+})
+
 test.run()

@@ -76,6 +76,10 @@ test('a token ends by its time, with a clock skew of 5 s', async () => {
   assert.is(await codeOf(find(token)), 'token_invalid')
 })
 
+test('a token lasts at most seven days, as an upload in parts may stay open', () => {
+  assert.is(maxTokenLifeSeconds, 7 * 24 * 60 * 60)
+})
+
 test('a revoked token is refused, and what it left open has ended', async () => {
   const revoked = new Set<string>()
   const { make, find } = instance(sessionKeys, { revoked })

@@ -58,6 +58,10 @@ async function openWithoutReading(port: number) {
   return socket
 }
 
+test('heartbeats are more frequent than the timeout of load balancers, a minute', () => {
+  assert.is(heartbeatMs, 20_000)
+})
+
 test('an idle stream gets comments', async () => {
   const server = await serve({ heartbeatMs: 40 })
   const connection = await openConnection(server.port)

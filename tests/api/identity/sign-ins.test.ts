@@ -98,7 +98,12 @@ async function start(options: {
     }
     return { response, sealed, send }
   }
-  return { app, signIn }
+  /** The owners whose identities ended, as other instances are told. */
+  const ended: (string | undefined)[] = []
+  endedIdentities.onEnded((owner) => ended.push(owner))
+  // A subscription that is confirmed comes after that of `onEnded`.
+  await subscriber.subscribe(`${prefix}:test`)
+  return { app, signIn, sessions, signIns, ended, prefix }
 }
 
 test('a session signed in with an upload token has its limits, metadata and end', async () => {
@@ -183,6 +188,50 @@ test('a session that was signed out is anonymous, whatever its copied cookie con
   assert.equal((await send('GET', '/caller')).body, { anonymous: true })
   assert.is((await send('POST', '/caller')).body.code, 'unauthenticated')
   assert.is((await send('GET', '/session')).body.signedIn, null)
+  await app.close()
+})
+
+test('the end of a session is told to all instances: for the session itself, and for the user that it was signed in as', async () => {
+  const { app, signIn, ended, prefix } = await start({ find: () => userCaller({}), anonymousUploads: true })
+  const told = async () => {
+    // Redis delivers the messages of one connection in their order.
+    const last = Promise.withResolvers<void>()
+    const listen = (channel: string) => {
+      if (channel === `${prefix}:test`) last.resolve()
+    }
+    subscriber.on('message', listen)
+    await redis.publish(`${prefix}:test`, '')
+    await last.promise
+    subscriber.off('message', listen)
+    return ended.splice(0)
+  }
+  const anonymous = await app.inject('/session')
+  const sealed = String(anonymous.headers['set-cookie']).split(';')[0] ?? ''
+  await app.inject({ method: 'DELETE', url: '/session', headers: { cookie: sealed } })
+  const [own, ...others] = await told()
+  assert.match(own ?? '', /^s-[0-9a-f]{32}$/)
+  assert.equal(others, [])
+
+  const { send } = await signIn('a.b.c')
+  await send('DELETE', '/session')
+  const [session, ...users] = await told()
+  assert.match(session ?? '', /^s-[0-9a-f]{32}$/)
+  assert.is.not(session, own)
+  assert.equal(users, [userOwner('acme', 'ada')])
+  await app.close()
+})
+
+test('what a signed-in session left open ends with the session, though its credential lasts', async () => {
+  const { app, sessions, signIns } = await start({ find: () => userCaller({}) })
+  const session = {
+    ...{ id: 'a'.repeat(64), owner: `s-${'a'.repeat(32)}`, createdAt: new Date().toISOString() },
+    ...{ expiresAt: new Date(Date.now() + ttlMs).toISOString(), setsCookie: false },
+    ...{ uncountedViews: 0, isOwner: false, signIn: { owner: userOwner('acme', 'ada'), token: 'a.b.c' } },
+  }
+  const caller = await signIns.callerOf(session)
+  assert.is(await caller.hasEnded(), false)
+  await sessions.end(session, { ip: '192.0.2.1' })
+  assert.is(await caller.hasEnded(), true)
   await app.close()
 })
 

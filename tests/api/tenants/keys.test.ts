@@ -172,6 +172,16 @@ test('an expired key is refused, and makes room for a new one', async () => {
   assert.is((await client().get('/uploads', bearer(expired.key))).status, 401)
 })
 
+test('a key expires as many seconds after its creation as its creator said, or never', async () => {
+  const { id, createdAt, expiresAt = '' } = await create({ scopes: ['uploads:read'], expiresIn: 3_600 })
+  const lifeMs = Date.parse(expiresAt) - Date.parse(createdAt)
+  // The key is stored a moment after its end was decided.
+  assert.ok(lifeMs <= 3_600_000 && lifeMs > 3_570_000, `${lifeMs} ms`)
+  const endless = await create({ scopes: ['uploads:read'] })
+  assert.is(endless.expiresAt, undefined)
+  for (const each of [id, endless.id]) await revoke(each)
+})
+
 test('invalid requests for keys are refused', async () => {
   const invalid: object[] = [
     {},

@@ -70,6 +70,14 @@ test('files and bytes are counted until the limit, and a second call for an uplo
   await tokenUse.cancel(caller, second)
   await tokenUse.cancel(caller, second)
   await tokenUse.reserve(caller, third, 50, inMs(1_000))
+  // The second cancellation, and those of uploads that hold nothing, gave nothing back.
+  await tokenUse.cancel(caller, second)
+  await tokenUse.cancel(caller, newAddress())
+  assert.equal(await refusalOf(tokenUse.reserve(caller, newAddress(), 0, inMs(1_000))), [
+    'token_used_up',
+    2,
+    0,
+  ])
 })
 
 test('sizes beyond 32 bits are counted exactly', async () => {

@@ -1,10 +1,13 @@
 import { ListObjectsV2Command } from '@aws-sdk/client-s3'
 import { newApiKey } from '@millrace/api/credentials/api-keys.ts'
+import { newTokenId } from '@millrace/api/credentials/token-id.ts'
+import { deriveTokenKeys } from '@millrace/api/credentials/token-keys.ts'
 import { createUploadTokens } from '@millrace/api/credentials/upload-tokens.ts'
 import { Problem } from '@millrace/api/http/problem.ts'
 import { TokenView } from '@millrace/api/tenants/token-routes.ts'
 import { UploadPage } from '@millrace/api/uploads/upload-routes.ts'
 import { createClient } from '@millrace/client'
+import { revocationKey } from '@millrace/shared/ledger/object-keys.ts'
 import { planUppyParts } from '@millrace/shared/ledger/part-plan.ts'
 import { createTenantUsers } from '@millrace/shared/tenants/tenant-users.ts'
 import { userOwner } from '@millrace/shared/uploads/owner.ts'
@@ -136,6 +139,18 @@ test('a request for a token that is out of bounds is refused, with the field tha
   assert.equal(problemOf(await requestToken({ ...ada, presets: ['none'] })), [400, 'preset_unknown'])
   const types = Array.from({ length: 32 }, (_, n) => `application/x-${n}${'t'.repeat(60)}`)
   assert.equal(problemOf(await requestToken({ ...ada, accept: types })), [400, 'invalid_request'])
+})
+
+test('a token is revoked in the seconds in which it is still accepted after its end, because clocks differ', async () => {
+  const [key] = deriveTokenKeys([Buffer.from(api.environment.SESSION_KEYS, 'base64')])
+  const endsAtMs = Math.floor(Date.now() / 1000) * 1000
+  const id = newTokenId({ owner: userOwner('acme', 'ada'), endsAtMs }, key?.ids ?? Buffer.alloc(32))
+  assert.is((await revoke(id, foreign.key)).status, 404)
+  assert.is((await revoke(id)).status, 204)
+  const { Contents = [] } = await api.s3.send(
+    new ListObjectsV2Command({ Bucket: api.bucket, Prefix: revocationKey(id) }),
+  )
+  assert.is(Contents.length, 1)
 })
 
 test('a token that is not valid, or has ended, is 401 with the class of the reason only', async () => {

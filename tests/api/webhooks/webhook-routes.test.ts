@@ -245,6 +245,7 @@ test('a tenant has at most 20 webhooks, also if they are created at once', async
   )
   const { webhooks } = bodyOf(await send('GET', '/webhooks', undefined, full), List)
   assert.ok(webhooks.length <= 20, `${webhooks.length} webhooks`)
+  assert.is(webhooks.length, statuses.filter((status) => status === 201).length)
   for (let more = webhooks.length; more < 20; more++) await create({}, full)
   assertProblem(await send('POST', '/webhooks', { url, events }, full), [409, 'too_many_webhooks'])
 })

@@ -22,6 +22,10 @@ test('delays grow from 5 s to 4 h, over a day', () => {
   assert.is(usualRetryTimes.giveUpAfterMs, 24 * 3_600_000)
 })
 
+test('a receiver has 15 s to respond, and its response 2 s to arrive', () => {
+  assert.equal(usualSendLimits, { timeoutMs: 15_000, bodyTimeoutMs: 2_000 })
+})
+
 test('Retry-After lengthens a delay, up to 4 h, and never shortens it', () => {
   assert.is(longest(1, 60_000), 60_000)
   assert.is(longest(6, 1_000), 1_215_000)
