@@ -106,7 +106,7 @@ async function assertOnlyKept(
 }
 
 const formats = ['webp', 'jpeg', 'avif', 'png'] as const
-const settings: { keepMetadata?: VariantRecipe['keepMetadata']; gamut?: 'p3' }[] = [
+const settings: Pick<VariantRecipe, 'keepMetadata' | 'gamut'>[] = [
   {},
   { keepMetadata: false },
   { keepMetadata: true },

@@ -82,6 +82,31 @@ test('anything but a decision in time is no decision', async () => {
   assert.is(await ask((response) => response.destroy()), 'fetch failed')
 })
 
+test('an aborted job does not wait for the inspector, and an inspector that does not run is an outage', async () => {
+  const asked = Promise.withResolvers<void>()
+  const server = await startFakeInspector(() => asked.resolve())
+  const askInspector = createInspector({
+    s3,
+    bucket: 'bucket',
+    url: server.url,
+    secret: inspectSecretBytes(inspectSecret),
+    timeoutMs: 60_000,
+  })
+  const question = { upload, arrival, detectedType: undefined, sha256: 'a'.repeat(64) }
+  const stopping = new AbortController()
+  const asking = askInspector(question, stopping.signal).catch((error: unknown) => error)
+  await asked.promise
+  const reason = new Error('the job was handed back')
+  stopping.abort(reason)
+  const aborted = await asking
+  assert.ok(aborted instanceof AppError)
+  assert.equal([aborted.code, aborted.cause], ['scan_unavailable', reason])
+  server.close()
+  const refused = await askInspector(question, never).catch((error: unknown) => error)
+  assert.ok(refused instanceof AppError)
+  assert.equal([refused.code, refused.retryable], ['scan_unavailable', true])
+})
+
 test('an inspector refuses requests that another secret signed', async () => {
   const secret = `whsec_${Buffer.alloc(32, 8).toString('base64')}`
   assert.is(await ask(json({ decision: 'accept' }), { secret }), 'The inspector answered with status 401.')
@@ -106,6 +131,7 @@ test("a file's URL for the inspector ends with the credentials that signed it, i
   }
   const [full = 0, capped = 0] = urls.map(({ searchParams }) => Number(searchParams.get('X-Amz-Expires')))
   assert.is(full, 65)
+  // The signer ends its URLs some seconds before the credentials do.
   assert.ok(capped > 0 && capped <= 20, `${capped} s`)
 })
 
