@@ -15,16 +15,16 @@ export const imagesMutations: readonly KeptMutation[] = [
   {
     name: 'variants: EXIF is kept',
     file: `${images}/draw-variant.ts`,
-    before: 'return encoded(withMetadata(colored, recipe, context), recipe).toBuffer()',
-    after: 'return encoded(withMetadata(colored.keepExif(), recipe, context), recipe).toBuffer()',
+    before: 'return encoded(await withMetadata(colored, recipe, context), recipe).toBuffer()',
+    after: 'return encoded(await withMetadata(colored.keepExif(), recipe, context), recipe).toBuffer()',
     effect: 'The public variants of an animation tell where the photographer lives.',
     tests: ['worker/images/kept-metadata.test.ts'],
   },
   {
     name: 'variants: XMP is kept',
     file: `${images}/draw-variant.ts`,
-    before: 'return encoded(withMetadata(colored, recipe, context), recipe).toBuffer()',
-    after: 'return encoded(withMetadata(colored.keepXmp(), recipe, context), recipe).toBuffer()',
+    before: 'return encoded(await withMetadata(colored, recipe, context), recipe).toBuffer()',
+    after: 'return encoded(await withMetadata(colored.keepXmp(), recipe, context), recipe).toBuffer()',
     effect: 'The public variants of an animation have the notes of its editor.',
     tests: ['worker/images/kept-metadata.test.ts'],
   },
@@ -42,7 +42,7 @@ export const imagesMutations: readonly KeptMutation[] = [
     before: "return keepsProfile ? converted.withIccProfile('srgb') : converted",
     after: "return keepsProfile ? converted.withIccProfile('srgb') : converted.keepIccProfile()",
     effect: 'Variants name the device of the original, and their colours are shown wrongly.',
-    tests: ['worker/images/kept-metadata.test.ts', 'worker/images/variant-options.test.ts'],
+    tests: ['worker/images/kept-metadata.test.ts'],
   },
   {
     name: 'variants: copyright is kept without being asked',
@@ -50,7 +50,7 @@ export const imagesMutations: readonly KeptMutation[] = [
     before: "keepsCopyright: kept.includes('copyright'),",
     after: "keepsCopyright: kept.includes('copyright') || kept.length === 0,",
     effect: 'The name in the EXIF of a photo is published in its variants.',
-    tests: ['worker/images/kept-metadata.test.ts', 'shared/presets/recipe-version.test.ts'],
+    tests: ['worker/images/kept-metadata.test.ts'],
   },
   {
     name: 'variants: a list of kept metadata keeps everything',
@@ -820,7 +820,7 @@ export const imagesMutations: readonly KeptMutation[] = [
     before: '  checkPixels({ ...size, frames: 1 }, maxPixels)\n',
     after: '',
     effect: 'The poster of a hostile video takes all memory of a decoder.',
-    tests: ['worker/decoders/video-posters.test.ts'],
+    tests: ['worker/formats/video-frame-image.test.ts'],
   },
 
   // Scanning.
