@@ -480,7 +480,7 @@ export const imagesMutations: readonly KeptMutation[] = [
     before: 'if (openSvgs === 0) sharp.block(svgLoader)',
     after: 'if (openSvgs < 0) sharp.block(svgLoader)',
     effect: 'A file that is declared to be a PNG reaches the parser of SVG.',
-    tests: ['worker/formats/svg-image.test.ts'],
+    tests: ['worker/formats/svg-loader.test.ts'],
   },
   {
     name: 'damage: a lack of memory is the fault of the file',

@@ -4,6 +4,7 @@ import { readCopyright } from '@millrace/worker/images/copyright.ts'
 import { encodeVariant } from '@millrace/worker/images/draw-variant.ts'
 import { planVariant } from '@millrace/worker/images/variant-size.ts'
 import { hasThumbnail, hideThumbnail } from '@millrace/worker/structure/exif-thumbnail.ts'
+import { repairPng } from '@millrace/worker/structure/png-structure.ts'
 import fc from 'fast-check'
 import sharp from 'sharp'
 import * as assert from 'uvu/assert'
@@ -181,6 +182,15 @@ test('a picture whose thumbnail could not be hidden keeps nothing', async () => 
   const body = await encodeVariant(sharp(jpeg), plan, context)
   assert.equal(metadataParts(body), [])
   assert.is(body.includes('THUMBNAIL-4711'), false)
+})
+
+test('the EXIF of a PNG whose thumbnail was hidden has a right checksum, so a repair keeps its orientation', async () => {
+  const png = (await revealingFiles(apng)).still['PNG'] ?? Buffer.alloc(0)
+  const { exif } = await sharp(png).metadata()
+  hideThumbnail(png, exif)
+  assert.is(hasThumbnail((await sharp(png).metadata()).exif), false)
+  // It leaves out ancillary chunks whose checksum is wrong.
+  assert.ok(repairPng(png).includes('eXIf'))
 })
 
 test('the thumbnail of EXIF data is hidden in either byte order, and any bytes are looked at without a failure', async () => {
