@@ -684,7 +684,7 @@ export const imagesMutations: readonly KeptMutation[] = [
     before: "if (end.end === 'answered' && end.last.type !== 'broken') giveBack(member, end.used?.rssBytes)",
     after: "if (end.end === 'answered') giveBack(member, end.used?.rssBytes)",
     effect: 'A decoder in an unknown state renders the next files wrongly.',
-    tests: ['worker/decoders/decoder-pool.test.ts'],
+    tests: ['worker/decoders/decoder-reuse.test.ts'],
   },
   {
     name: 'decoders: CPU time of earlier images counts',
@@ -692,7 +692,7 @@ export const imagesMutations: readonly KeptMutation[] = [
     before: 'if (now) used = { ...now, cpuMs: now.cpuMs - startCpuMs }',
     after: 'if (now) used = { ...now, cpuMs: now.cpuMs }',
     effect: 'A decoder that has worked for a minute rejects good images as poison.',
-    tests: ['worker/decoders/decoder-pool.test.ts'],
+    tests: ['worker/decoders/decoder-reuse.test.ts'],
   },
   {
     name: 'decoders: an exit with a code is not the fault of the file',

@@ -7,7 +7,6 @@ import { AppError } from '@millrace/shared/service/app-error.ts'
 import { createAdmission } from '@millrace/worker/decoders/admission.ts'
 import { createDecoderPool } from '@millrace/worker/decoders/decoder-pool.ts'
 import type { JobLimits } from '@millrace/worker/decoders/decoder-process.ts'
-import { readProcessUsage } from '@millrace/worker/decoders/process-usage.ts'
 import { createImageRenderer, type RenderUsage } from '@millrace/worker/decoders/render-image.ts'
 import * as assert from 'uvu/assert'
 import { suite } from '../../support/suite.ts'
@@ -148,25 +147,6 @@ test('the error of a dead decoder has the text that it wrote', async () => {
   assert.ok(error instanceof AppError && error.cause instanceof Error)
   assert.match(error.cause.message, 'SIGABRT')
   assert.not.match(error.cause.message, 'text of a library')
-})
-
-test('a decoder with a fault of ours fails the attempt, and gets no other job', async () => {
-  const { render } = startRenderer()
-  const pid = await pidOf(render('ok'))
-  assert.is(await codeOf(render('broken')), 'processing_failed')
-  await ended(pid)
-  assert.is.not(await pidOf(render('ok')), pid)
-})
-
-test('the CPU time of a job is its own, not that of its process', async () => {
-  const { render } = startRenderer()
-  const { outcome, used } = await render('ok')
-  const [pid] = String(await outcome).split(' ')
-  const whole = readProcessUsage(Number(pid))?.cpuMs
-  if (whole === undefined) return
-  // Loading the program takes some 100 ms, and the job some 10 ms.
-  const own = used[0]?.cpuMs ?? Number.NaN
-  assert.ok(own < whole / 2, `${own} of ${whole} ms`)
 })
 
 test('an abort kills the decoder, and the next job gets another one', async () => {
