@@ -111,10 +111,10 @@ test('without a verdict the scan fails, whatever clamd does', async () => {
 
 test('a reply that is not known, not complete or too long is no verdict', async () => {
   const clamd = await startFakeClamd()
-  const client = clientOf(clamd.url, 300)
-  const outcomeOf = (bytes: string, endsThen: boolean) => {
+  const client = clientOf(clamd.url)
+  const outcomeOf = (bytes: string, endsThen: boolean, timeoutMs = 10_000) => {
     clamd.setMode({ bytes, endsThen })
-    return failureOf(scan(client, [Buffer.from('file')]))
+    return failureOf(scan(clientOf(clamd.url, timeoutMs), [Buffer.from('file')]))
   }
   for (const reply of [
     '',
@@ -136,7 +136,7 @@ test('a reply that is not known, not complete or too long is no verdict', async 
   const closed = 'scan_unavailable: clamd closed the connection before its reply.'
   for (const part of ['stream: OK', 'stream: Eicar FOUND']) assert.is(await outcomeOf(part, true), closed)
   assert.is(
-    await outcomeOf('stream: OK', false),
+    await outcomeOf('stream: OK', false, 300),
     'scan_unavailable: clamd neither took bytes nor replied for 300 ms.',
   )
   assert.is(

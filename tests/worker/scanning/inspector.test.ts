@@ -32,15 +32,18 @@ const upload: Upload = {
 test.after(() => s3.destroy())
 
 /** Asks an inspector that responds in a certain way. @returns the decision, or the cause of a failure */
-async function ask(answer: (response: ServerResponse) => unknown, options: { secret?: string } = {}) {
-  const { secret = inspectSecret } = options
+async function ask(
+  answer: (response: ServerResponse) => unknown,
+  options: { secret?: string; timeoutMs?: number } = {},
+) {
+  const { secret = inspectSecret, timeoutMs = 20_000 } = options
   const server = await startFakeInspector((_question, response) => answer(response))
   const askInspector = createInspector({
     s3,
     bucket: 'bucket',
     url: server.url,
     secret: inspectSecretBytes(secret),
-    timeoutMs: 500,
+    timeoutMs,
   })
   try {
     return await askInspector({ upload, arrival, detectedType: undefined, sha256: 'a'.repeat(64) }, never)
@@ -77,8 +80,8 @@ test('anything but a decision in time is no decision', async () => {
   const large = { decision: 'accept', padding: 'a'.repeat(65_536) }
   assert.is(await ask(json(large)), 'The answer of the inspector is over 65536 bytes.')
   const timeout = 'The operation was aborted due to timeout'
-  assert.is(await ask(() => undefined), timeout)
-  assert.is(await ask((response) => response.write('{"decision":')), timeout)
+  assert.is(await ask(() => undefined, { timeoutMs: 300 }), timeout)
+  assert.is(await ask((response) => response.write('{"decision":'), { timeoutMs: 300 }), timeout)
   assert.is(await ask((response) => response.destroy()), 'fetch failed')
 })
 
