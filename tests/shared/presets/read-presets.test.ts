@@ -1,7 +1,12 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { acceptsType, builtInPresets, defaultPreset } from '@millrace/shared/presets/preset.ts'
+import {
+  acceptsType,
+  builtInPresets,
+  defaultPreset,
+  mayAcceptDeclared,
+} from '@millrace/shared/presets/preset.ts'
 import { readPresets } from '@millrace/shared/presets/read-presets.ts'
 import * as assert from 'uvu/assert'
 import { suite } from '../../support/suite.ts'
@@ -244,6 +249,31 @@ test('acceptsType accepts a type under its other names and as the kind that it i
   assert.is(accepts('text/*', 'application/json'), true)
   assert.is(accepts('audio/mp4', 'audio/x-m4a'), true)
   assert.is(accepts('video/x-msvideo', 'video/vnd.avi'), true)
+})
+
+test('a declared type may be accepted if a file of it may be detected as an accepted one', () => {
+  const may = (accept: string[] | undefined, declared: string) =>
+    mayAcceptDeclared(accept ? { accept } : {}, declared)
+  for (const [accept, declared, isAccepted] of [
+    [undefined, 'anything/else', true],
+    [['image/png'], 'image/png', true],
+    [['image/png'], 'image/jpeg', false],
+    [['image/*'], 'IMAGE/PNG', true],
+    [['text/plain'], ' text/plain ; charset=utf-8', true],
+    [['text/plain'], 'text/html; charset=utf-8', false],
+    // It declares nothing; its bytes decide.
+    [['image/png'], 'application/octet-stream', true],
+    [['image/png'], '', false],
+    // Another name, and a kind whose files may be of the other type.
+    [['audio/mpeg'], 'audio/mp3', true],
+    [['image/apng'], 'image/png', true],
+    [['text/csv'], 'text/plain', true],
+    [['image/png'], 'image/apng', true],
+    [['application/zip'], 'application/x-zip-compressed', true],
+    [['application/zip'], 'application/pdf', false],
+  ] as const) {
+    assert.is(may(accept && [...accept], declared), isAccepted, `${accept} ${declared}`)
+  }
 })
 
 test.run()

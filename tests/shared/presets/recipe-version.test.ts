@@ -1,7 +1,11 @@
+import { isDeepStrictEqual } from 'node:util'
+import { completeRecipe } from '@millrace/shared/presets/complete-recipe.ts'
 import { readFocus } from '@millrace/shared/presets/focus.ts'
 import { defaultPreset, type Preset, type VariantRecipe } from '@millrace/shared/presets/preset.ts'
 import { recipeVersion } from '@millrace/shared/presets/recipe-version.ts'
+import fc from 'fast-check'
 import * as assert from 'uvu/assert'
+import { checkProperty } from '../../support/check-property.ts'
 import { suite } from '../../support/suite.ts'
 
 const test = suite('recipe version')
@@ -72,6 +76,63 @@ test('every setting that changes a variant changes the version', () => {
   ]
   assert.is(new Set(changes.map((change) => versionOf(change))).size, changes.length)
   assert.match(recipeVersion(defaultPreset), /^2-[0-9a-f]{12}$/)
+})
+
+test('the name of a preset, what it accepts and the order of its variants are parts of the version', () => {
+  const variants = [plain, { ...plain, name: 'b' }]
+  const presets: Preset[] = [
+    { name: 'p', variants },
+    { name: 'q', variants },
+    { name: 'p', variants: variants.toReversed() },
+    { name: 'p', variants: [plain] },
+    { name: 'p', variants, accept: ['image/png'] },
+    { name: 'p', variants, accept: ['image/jpeg'] },
+    { name: 'p', variants, accept: ['image/jpeg', 'image/png'] },
+  ]
+  assert.is(new Set(presets.map((preset) => recipeVersion(preset))).size, presets.length)
+})
+
+// Another version renders all uploads of all services again. So a change of it is deliberate, with `rendererVersion`.
+test('the version of the built-in preset is that of released services', () => {
+  assert.is(recipeVersion(defaultPreset), '2-8b6d27a0ff0b')
+})
+
+test('presets have the same version exactly if all their complete settings are the same', async () => {
+  const recipe: fc.Arbitrary<VariantRecipe> = fc.record(
+    {
+      name: fc.constant('a'),
+      format: fc.constantFrom(
+        'webp' as const,
+        'jpeg' as const,
+        'png' as const,
+        'avif' as const,
+        'original' as const,
+      ),
+      fit: fc.constantFrom('inside' as const, 'outside' as const, 'cover' as const),
+      width: fc.constantFrom(10, 20),
+      height: fc.constantFrom(10, 20),
+      quality: fc.constantFrom(80, 50, 30),
+      effort: fc.constantFrom(4, 2),
+      lossless: fc.boolean(),
+      animated: fc.boolean(),
+      background: fc.constantFrom('#fff', '#FFFFFF', '#000'),
+      keepMetadata: fc.constantFrom(true, false, ['icc' as const]),
+      withoutEnlargement: fc.boolean(),
+      gamut: fc.constantFrom('srgb' as const, 'p3' as const),
+      page: fc.constantFrom(1, 2),
+    },
+    { requiredKeys: ['name', 'format'] },
+  )
+  await checkProperty(
+    fc.property(recipe, recipe, (one, other) => {
+      const isSame = isDeepStrictEqual(completeRecipe(one), completeRecipe(other))
+      assert.is(versionOf(one) === versionOf(other), isSame)
+      const { name, format, ...rest } = one
+      const reordered = { format, ...Object.fromEntries(Object.entries(rest).toReversed()), name }
+      assert.is(versionOf(reordered), versionOf(one))
+    }),
+    { runs: 300 },
+  )
 })
 
 test('the focal point changes the version only if a variant uses it', () => {

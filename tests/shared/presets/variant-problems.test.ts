@@ -1,8 +1,11 @@
-import { crc32 } from 'node:zlib'
+import { crc32, deflateSync } from 'node:zlib'
 import { readPresets } from '@millrace/shared/presets/read-presets.ts'
 import { watermarkProblem } from '@millrace/shared/presets/watermark-problem.ts'
+import fc from 'fast-check'
 import * as assert from 'uvu/assert'
+import { checkProperty } from '../../support/check-property.ts'
 import { suite } from '../../support/suite.ts'
+import { pngChunk } from '../../worker/support/odd-images.ts'
 
 const test = suite('variant problems')
 
@@ -34,6 +37,8 @@ for (const settings of [
   { ...box, fit: 'cover', position: 'focus', animated: true },
   { ...box, fit: 'contain', position: 'left top', background: 'transparent' },
   { ...box, fit: 'fill', withoutEnlargement: false },
+  { width: 10_000, height: 10_000, fit: 'contain' },
+  { width: 10_000, height: 10_000, withoutEnlargement: false },
   { format: 'original', quality: 70, animated: true },
   { lossless: true, effort: 6 },
   { lossless: false, quality: 80 },
@@ -130,6 +135,42 @@ test('a watermark of too many pixels is refused by its header', () => {
   assert.is(
     watermarkProblem(file.toString('base64')),
     'has 2049 × 1 pixels; it must have at most 2048 on each side',
+  )
+})
+
+test('a watermark of 2048 pixels on each side is accepted', () => {
+  const header = Buffer.from('0000080000000800' + '0806000000', 'hex')
+  const rows = deflateSync(Buffer.alloc(2048 * (1 + 2048 * 4)))
+  const file = Buffer.concat([
+    Buffer.from('\x89PNG\r\n\x1a\n', 'latin1'),
+    pngChunk('IHDR', header),
+    pngChunk('IDAT', rows),
+    pngChunk('IEND', Buffer.alloc(0)),
+  ])
+  assert.is(watermarkProblem(file.toString('base64')), undefined)
+})
+
+test('a watermark whose rows cannot be unpacked is damaged, although all its checksums are right', () => {
+  const file = Buffer.from(pixel, 'base64')
+  const data = file.indexOf('IDAT') + 4
+  const length = file.readUInt32BE(data - 8)
+  // RFC 1950: the first byte names the compression.
+  file.writeUInt8(0, data)
+  file.writeUInt32BE(crc32(file.subarray(data - 4, data + length)), data + length)
+  assert.is(watermarkProblem(file.toString('base64')), 'is a damaged PNG file')
+})
+
+test('a watermark with any change of a byte, or a cut, is refused', async () => {
+  const file = Buffer.from(pixel, 'base64')
+  const bytes = fc.record({ at: fc.nat(file.length - 1), with: fc.uint8Array({ maxLength: 4 }) })
+  await checkProperty(
+    fc.property(bytes, fc.nat(file.length), (change, end) => {
+      const changed = Buffer.from(file)
+      Buffer.from(change.with).copy(changed, change.at)
+      const sent = changed.subarray(0, end)
+      assert.is(watermarkProblem(sent.toString('base64')) === undefined, sent.equals(file))
+    }),
+    { runs: 500 },
   )
 })
 

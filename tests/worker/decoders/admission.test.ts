@@ -1,5 +1,7 @@
 import { createAdmission } from '@millrace/worker/decoders/admission.ts'
+import fc from 'fast-check'
 import * as assert from 'uvu/assert'
+import { checkProperty } from '../../support/check-property.ts'
 import { suite } from '../../support/suite.ts'
 
 const test = suite('admission')
@@ -103,6 +105,65 @@ test('an aborted job leaves the queue, and the next one takes its place', async 
   assert.ok(jobs.admitted.includes('big: stop'))
   assert.is(jobs.admitted.length, 101 + 1 + 5)
   assert.equal(jobs.waitingCounts, [1, 0])
+})
+
+test('a job whose signal has aborted before is not admitted, and holds nothing', async () => {
+  const jobs = startJobs({ capacity: 10 })
+  const stopped = AbortSignal.abort(new Error('stop'))
+  await jobs.ask('a', 4, { signal: stopped })
+  await jobs.ask('big', 10)
+  assert.equal(jobs.admitted, ['a: stop', 'big'])
+})
+
+test('whatever is asked, released and aborted, the capacity is kept, and in the end all is given back', async () => {
+  const capacity = 10
+  const step = fc.record({
+    cost: fc.integer({ min: 1, max: capacity }),
+    isLarge: fc.boolean(),
+    next: fc.constantFrom('release first', 'release last', 'abort', 'wait'),
+  })
+  await checkProperty(
+    fc.asyncProperty(fc.array(step, { maxLength: 25 }), async (steps) => {
+      const largeCapacity = 6
+      const admission = createAdmission({ capacity, largeCapacity })
+      const held = new Map<() => void, { cost: number; isLarge: boolean }>()
+      const stopping = new AbortController()
+      const asked: Promise<unknown>[] = []
+      const release = (which: 'first' | 'last') => {
+        const [free] = which === 'first' ? held.keys() : [...held.keys()].reverse()
+        if (!free) return
+        held.delete(free)
+        free()
+      }
+      for (const { cost, isLarge, next } of steps) {
+        const own = next === 'abort' ? new AbortController() : stopping
+        const asking = admission
+          .acquire({ cost, isLarge }, own.signal)
+          .then((free) => held.set(free, { cost, isLarge }))
+          .catch(() => {})
+        asked.push(asking)
+        if (next === 'abort') own.abort()
+        await new Promise(setImmediate)
+        if (next === 'release first') release('first')
+        if (next === 'release last') release('last')
+        await new Promise(setImmediate)
+        const shares = [...held.values()]
+        const sum = shares.reduce((total, share) => total + share.cost, 0)
+        assert.is(admission.used(), sum)
+        assert.ok(sum <= capacity)
+        const large = shares.filter((share) => share.isLarge)
+        const largeSum = large.reduce((total, share) => total + share.cost, 0)
+        assert.ok(largeSum <= largeCapacity || large.length === 1)
+      }
+      while (held.size > 0) {
+        release('first')
+        await new Promise(setImmediate)
+      }
+      await Promise.all(asked)
+      assert.is(admission.used(), 0)
+    }),
+    { runs: 100 },
+  )
 })
 
 test('a share is given back once', async () => {

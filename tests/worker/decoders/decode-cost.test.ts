@@ -245,15 +245,4 @@ test('a vector image costs what its largest variant costs, whatever size it asks
   assert.ok(cost('', 3000).bytes > cost('', 1000).bytes)
 })
 
-test('frames, depth and interlacing add to the cost', async () => {
-  const bytes = (kind: ImageKind, file: Buffer) => estimateCost(kind, file, defaultPreset).bytes
-  assert.ok(
-    bytes('image/png', interlacedPng(2000)) >
-      bytes('image/png', await sampleImage('image/png', 2000, 2000)) / 2,
-  )
-  const frames = (count: number) => animation('image/webp', { width: 100, height: 100, frames: count })
-  assert.ok(bytes('image/webp', await frames(8)) > bytes('image/webp', await frames(2)))
-  assert.is(estimateCost('image/webp', await frames(8), defaultPreset).pixels, 80_000)
-})
-
 test.run()

@@ -21,7 +21,9 @@ test.after.each(async () => {
   closers = []
 })
 
-function startDecoders(options: { memoryBytes?: number; maxPixels?: number; program?: string } = {}) {
+function startDecoders(
+  options: { memoryBytes?: number; maxPixels?: number; program?: string; preload?: string } = {},
+) {
   const changes = new EventEmitter()
   let largeWaiting = 0
   const decoders = createDecoders({
@@ -31,7 +33,7 @@ function startDecoders(options: { memoryBytes?: number; maxPixels?: number; prog
       decoderCpuLimitMs: 60_000,
       decoderTimeLimitMs: 60_000,
       decoderMemoryBytes: options.memoryBytes ?? 64 * 1024 * MiB,
-      decoderPreload: undefined,
+      decoderPreload: options.preload,
     },
     ...(options.program && { program: options.program }),
     onLargeWaiting(count) {
@@ -83,8 +85,7 @@ test('ordinary images pass large ones, however many of those wait', async () => 
 
 test('an image that would never fit into the memory is rejected before it is decoded', async () => {
   const decoders = startDecoders({ memoryBytes: 1024 * MiB, maxPixels: 268_402_689 })
-  const bomb = interlacedPng(16_383)
-  assert.ok(bomb.length < 12 * MiB, `${bomb.length} bytes`)
+  const bomb = interlacedPng(16_383, { isCut: true })
   const bombs = Array.from({ length: 4 }, () => decoders.outcome(bomb))
   assert.is(await decoders.outcome(await sampleImage('image/png')), 'ready')
   assert.equal(await Promise.all(bombs), Array(4).fill('image_too_large'))
@@ -92,13 +93,16 @@ test('an image that would never fit into the memory is rejected before it is dec
 
 test('an image of more pixels than the limit is rejected by its header', async () => {
   const decoders = startDecoders({ memoryBytes: 512 * MiB })
-  assert.is(await decoders.outcome(interlacedPng(10_001, { channels: 1 })), 'image_too_many_pixels')
+  assert.is(
+    await decoders.outcome(interlacedPng(10_001, { channels: 1, isCut: true })),
+    'image_too_many_pixels',
+  )
 })
 
 test('images that fit one at a time are rendered one after the other', async () => {
-  // A PNG of 36 megapixels, which is interlaced and has 16 bits, takes up to 400 MiB.
-  const decoders = startDecoders({ memoryBytes: 700 * MiB })
-  const png = interlacedPng(6_000)
+  // A PNG of 4 megapixels, which is interlaced and has 16 bits, takes up to 160 MB, and there are 275 MB.
+  const decoders = startDecoders({ memoryBytes: 350 * MiB })
+  const png = interlacedPng(2_000)
   const outcomes = [decoders.outcome(png), decoders.outcome(png)]
   await decoders.untilLargeWaiting(1)
   assert.equal(await Promise.all(outcomes), ['ready', 'ready'])
@@ -116,8 +120,39 @@ test('files beyond the memory for files wait, and a file that will never fit is 
   assert.is(isAdmitted, false)
   release()
   await second
-  const refused = await decoders.reserveFile(101 * MiB, signal).catch((error: unknown) => error)
-  assert.is(refused instanceof AppError && refused.code, 'image_too_large')
+  const { limits } = decoders.usage()
+  assert.equal(limits, { files: 100 * MiB, decoders: 300 * MiB })
+  const refused = await decoders.reserveFile(100 * MiB + 1, signal).catch((error: unknown) => error)
+  assert.ok(refused instanceof AppError)
+  assert.equal([refused.code, refused.limit], ['image_too_large', 100 * MiB])
+})
+
+test('a file of exactly the memory for files is admitted, once the others have gone', async () => {
+  const decoders = startDecoders({ memoryBytes: 400 * MiB })
+  const { signal } = new AbortController()
+  const release = await decoders.reserveFile(1, signal)
+  let isAdmitted = false
+  const whole = decoders.reserveFile(100 * MiB, signal).then((done) => {
+    isAdmitted = true
+    return done
+  })
+  await new Promise(setImmediate)
+  assert.equal([isAdmitted, decoders.usage().reserved.files], [false, 1])
+  release()
+  const done = await whole
+  assert.is(decoders.usage().reserved.files, 100 * MiB)
+  done()
+  assert.is(decoders.usage().reserved.files, 0)
+})
+
+test('the environment of a decoder is its two settings of memory, and the allocator that the worker is told to preload', async () => {
+  const decoders = startDecoders({ program: faultyProgram, preload: '/nonexistent/allocator.so' })
+  const { placeholder } = await decoders.renderImage(
+    { kind: 'image/png', bytes: Buffer.from('environment'), preset },
+    { signal: new AbortController().signal, onInspected: () => {}, emit: () => {} },
+  )
+  const names = placeholder?.split(' ').filter((name) => !name.startsWith('NODE_CHANNEL'))
+  assert.equal(names, ['LD_PRELOAD', 'MALLOC_ARENA_MAX', 'UV_THREADPOOL_SIZE'])
 })
 
 test.run()

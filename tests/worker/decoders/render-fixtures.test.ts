@@ -1,14 +1,16 @@
-import type { Preset } from '@millrace/shared/presets/preset.ts'
+import type { Focus } from '@millrace/shared/presets/focus.ts'
+import type { Preset, VariantRecipe } from '@millrace/shared/presets/preset.ts'
 import { AppError } from '@millrace/shared/service/app-error.ts'
 import { createDecoders, type Decoders } from '@millrace/worker/decoders/decoders.ts'
-import { isImageKind } from '@millrace/worker/formats/image-kind.ts'
+import { type ImageKind, isImageKind } from '@millrace/worker/formats/image-kind.ts'
 import { detectMediaType, typeHeadBytes } from '@millrace/worker/types/detect-type.ts'
 import sharp from 'sharp'
 import * as assert from 'uvu/assert'
 import { suite } from '../../support/suite.ts'
 import { fixtureImage } from '../support/fixture-images.ts'
 import { repeatedScans } from '../support/odd-images.ts'
-import { damaged, samplePicture } from '../support/sample-images.ts'
+import { damaged, quarters, samplePicture } from '../support/sample-images.ts'
+import { twoPageTiff } from '../support/special-images.ts'
 
 // Hundreds of decodes by eight processes.
 const test = suite('rendering in decoders', {}, { limitMs: 120_000 })
@@ -16,19 +18,18 @@ const preset: Preset = {
   name: 'small',
   variants: [{ name: 'small', fit: 'inside', width: 64, format: 'png', quality: 80 }],
 }
+const config = {
+  slots: 8,
+  maxImagePixels: 100_000_000,
+  decoderCpuLimitMs: 60_000,
+  decoderTimeLimitMs: 60_000,
+  decoderMemoryBytes: 1024 ** 3,
+  decoderPreload: undefined,
+}
 let decoders: Decoders
 
 test.before(() => {
-  decoders = createDecoders({
-    config: {
-      slots: 8,
-      maxImagePixels: 100_000_000,
-      decoderCpuLimitMs: 60_000,
-      decoderTimeLimitMs: 60_000,
-      decoderMemoryBytes: 1024 ** 3,
-      decoderPreload: undefined,
-    },
-  })
+  decoders = createDecoders({ config })
 })
 test.after(() => decoders.close())
 
@@ -75,13 +76,77 @@ test('the outcome of a file does not depend on the files beside it', async () =>
   const odd = { name: 'samsung', bytes: await fixtureImage('sos-like-samsung.jpg') }
   const stray = { name: 'stray', bytes: await fixtureImage('stray-bytes-good.jpg') }
   const damaged = { name: 'damaged', bytes: await fixtureImage('neighbour-damaged.jpg') }
-  const files = Array.from({ length: 50 }, () => [stray, odd, stray, damaged]).flat()
+  const files = Array.from({ length: 15 }, () => [stray, odd, stray, damaged]).flat()
   assert.equal(await renderMany(files), {
-    'samsung ready': 50,
-    'stray ready': 100,
-    'damaged image_corrupt': 50,
+    'samsung ready': 15,
+    'stray ready': 30,
+    'damaged image_corrupt': 15,
   })
 })
+
+test('a decoder keeps the format of the original, crops at the focal point, and limits the pixels of each page', async () => {
+  const strip = { fit: 'cover', width: 4, height: 16, position: 'focus' } as const
+  const kept = { name: 'kept', format: 'original', quality: 90, ...strip } as const
+  const bytes = await samplePicture(64, 32).jpeg({ quality: 95 }).toBuffer()
+  for (const [x, colours] of [
+    [0, 'red red blue blue'],
+    [1, 'green green yellow yellow'],
+  ] as const) {
+    const { error, variants } = await renderWith({
+      variants: [kept],
+      kind: 'image/jpeg',
+      bytes,
+      focus: { x, y: 0 },
+    })
+    assert.is(error, undefined)
+    assert.equal((await sharp(variants[0]).metadata()).format, 'jpeg')
+    assert.is(await quarters(variants[0] ?? Buffer.alloc(0)), colours)
+  }
+  const tiff = await twoPageTiff({ width: 400, height: 300 })
+  const page = (number: number) =>
+    renderWith({
+      variants: [{ name: 'page', format: 'png', page: number }],
+      kind: 'image/tiff',
+      bytes: tiff,
+      maxImagePixels: 119_999,
+    })
+  assert.is((await page(1)).error, undefined)
+  assert.is((await page(2)).error, 'image_too_many_pixels')
+})
+
+/** Renders with settings of its own. */
+async function renderWith({
+  kind,
+  bytes,
+  variants: recipes,
+  focus,
+  maxImagePixels = 100_000_000,
+}: {
+  kind: ImageKind
+  bytes: Buffer
+  variants: VariantRecipe[]
+  focus?: Focus
+  maxImagePixels?: number
+}): Promise<{ error: string | undefined; variants: Buffer[] }> {
+  const own = createDecoders({ config: { ...config, slots: 1, maxImagePixels } })
+  const variants: Buffer[] = []
+  try {
+    await own.renderImage(
+      { kind, bytes, preset: { name: 'own', variants: recipes }, ...(focus && { focus }) },
+      {
+        signal: new AbortController().signal,
+        onInspected: () => {},
+        emit: ({ body }) => variants.push(body),
+      },
+    )
+    return { error: undefined, variants }
+  } catch (error) {
+    if (!(error instanceof AppError)) throw error
+    return { error: error.code, variants }
+  } finally {
+    await own.close()
+  }
+}
 
 for (const name of [
   'jpeg-bytes-before-sos.jpg',

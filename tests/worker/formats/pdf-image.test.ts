@@ -156,6 +156,23 @@ test('another page can be drawn', async () => {
   assert.equal(await pixelAt(drawn ?? Buffer.alloc(0), 10, 10), red)
 })
 
+test('a page is drawn with as many pixels as the limit at most, and is whole', async () => {
+  const { image } = await renderFile(onePagePdf(), { maxPixels: 20_000 })
+  for (const [size, drawn] of [
+    [{ width: 200, height: 100 }, '200×100'],
+    [{ width: 400, height: 200 }, '200×100'],
+    [{ width: 202, height: 101 }, '200×100'],
+    [{ width: 16_000, height: 8_000 }, '200×100'],
+  ] as const) {
+    const picture = await image?.decode({ page: 0, isAnimated: false, size }, (opened) =>
+      opened.png().toBuffer(),
+    )
+    const { width, height } = await sharp(picture).metadata()
+    assert.is(`${width}×${height}`, drawn)
+    assert.is(await quarters(picture ?? Buffer.alloc(0)), 'red green blue yellow')
+  }
+})
+
 test('a page that does not open is passed over, and said so', async () => {
   const pdf = makePdf([
     '<</Type/Catalog/Pages 2 0 R>>',

@@ -159,4 +159,46 @@ test('rendering returns placeholder, dominant colour and perceptual hash, with o
   assert.ok(distance(a ?? 0n, b ?? 0n) <= 4)
 })
 
+/** A picture of 32 × 24 pixels that is computed, so no decoder or scaling has a part in it. */
+function computedRaster(alphaOf: (x: number, y: number) => number) {
+  const [width, height, channels] = [32, 24, 4] as const
+  const data = Buffer.alloc(width * height * channels)
+  for (let y = 0; y < height; y++) {
+    for (let x = 0; x < width; x++) {
+      // Blocks of 4 × 4 pixels, of which every third has about the same red.
+      const block = Math.floor(x / 4) + 8 * Math.floor(y / 4)
+      const others = [(block * 83) % 256, (block * 157) % 256, (block * 211) % 256]
+      const colour = block % 3 === 0 ? [200 + (block % 7), 30, 20] : others
+      data.set([...colour, alphaOf(x, y)], (y * width + x) * channels)
+    }
+  }
+  return { data, width, height, channels }
+}
+
+// Stored hashes are compared with new ones. Other values need a new `rendererVersion`, and a line in the changelog.
+test('placeholder, dominant colour and perceptual hash of given pixels are those of released services', () => {
+  assert.equal(describePicture(computedRaster(() => 255)), {
+    placeholder: 'm1gGHYapjb2SWEWPfCtJlg2ZRon3',
+    dominantColor: '#cb1e14',
+    perceptualHash: '9e5a2a40a11b4504',
+  })
+  assert.equal(describePicture(computedRaster((x) => (x < 16 ? 255 : 0))), {
+    placeholder: 'G0mCFIZYqP5kaN5bdcYLd3f/WIeId4eIBw==',
+    dominantColor: '#cb1e14',
+    perceptualHash: '27708a1000110d43',
+  })
+  assert.equal(describePicture(computedRaster((x, y) => (x + y) * 4)), {
+    placeholder: 'm1iCFIImiHySZ18ruoCIs2gPdyeHd4iHBw==',
+    dominantColor: '#cb1e14',
+    perceptualHash: 'dc1a2ac0a11b4504',
+  })
+})
+
+test('colours of transparent pixels change nothing', () => {
+  const raster = computedRaster((x) => (x < 16 ? 255 : 0))
+  const other = Buffer.from(raster.data)
+  for (let at = 0; at < other.length; at += 4) if (other[at + 3] === 0) other.set([255, 0, 255], at)
+  assert.equal(describePicture({ ...raster, data: other }), describePicture(raster))
+})
+
 test.run()

@@ -109,6 +109,47 @@ test('without a verdict the scan fails, whatever clamd does', async () => {
   )
 })
 
+test('a reply that is not known, not complete or too long is no verdict', async () => {
+  const clamd = await startFakeClamd()
+  const client = clientOf(clamd.url)
+  const outcomeOf = (bytes: string, endsThen: boolean, timeoutMs = 10_000) => {
+    clamd.setMode({ bytes, endsThen })
+    return failureOf(scan(clientOf(clamd.url, timeoutMs), [Buffer.from('file')]))
+  }
+  for (const reply of [
+    '',
+    'OK',
+    'stream: ok',
+    'stream: OK ',
+    ' stream: OK',
+    'stream: NOT OK',
+    'stream: OK\nstream: Eicar FOUND or not',
+    'stream: FOUND',
+    'FOUND',
+    'COMMAND READ TIMED OUT',
+    'INSTREAM size limit exceeded. ERROR OK',
+    'UNKNOWN COMMAND',
+  ]) {
+    const shown = reply.replace('\n', '?')
+    assert.is(await outcomeOf(`${reply}\0`, true), `scan_unavailable: clamd replied "${shown}".`, reply)
+  }
+  const closed = 'scan_unavailable: clamd closed the connection before its reply.'
+  for (const part of ['stream: OK', 'stream: Eicar FOUND']) assert.is(await outcomeOf(part, true), closed)
+  assert.is(
+    await outcomeOf('stream: OK', false, 300),
+    'scan_unavailable: clamd neither took bytes nor replied for 300 ms.',
+  )
+  assert.is(
+    await outcomeOf('stream: OK '.repeat(1_000), false),
+    'scan_unavailable: clamd sent a reply that is too long.',
+  )
+  clamd.setMode({ bytes: 'stream: OK\0stream: Eicar FOUND\0', endsThen: true })
+  assert.equal(await scan(client, [Buffer.from('file')]), { result: 'clean' }, 'the first reply is the one')
+  clamd.setMode({ bytes: 'stream: A.B-1 FOUND\0', endsThen: false })
+  assert.equal(await scan(client, []), { result: 'infected', signature: 'A.B-1' })
+  await clamd.close()
+})
+
 test('an aborted scan closes its connection', async () => {
   const clamd = await startFakeClamd()
   clamd.setMode('hang')

@@ -32,15 +32,18 @@ const upload: Upload = {
 test.after(() => s3.destroy())
 
 /** Asks an inspector that responds in a certain way. @returns the decision, or the cause of a failure */
-async function ask(answer: (response: ServerResponse) => unknown, options: { secret?: string } = {}) {
-  const { secret = inspectSecret } = options
+async function ask(
+  answer: (response: ServerResponse) => unknown,
+  options: { secret?: string; timeoutMs?: number } = {},
+) {
+  const { secret = inspectSecret, timeoutMs = 20_000 } = options
   const server = await startFakeInspector((_question, response) => answer(response))
   const askInspector = createInspector({
     s3,
     bucket: 'bucket',
     url: server.url,
     secret: inspectSecretBytes(secret),
-    timeoutMs: 500,
+    timeoutMs,
   })
   try {
     return await askInspector({ upload, arrival, detectedType: undefined, sha256: 'a'.repeat(64) }, never)
@@ -77,9 +80,34 @@ test('anything but a decision in time is no decision', async () => {
   const large = { decision: 'accept', padding: 'a'.repeat(65_536) }
   assert.is(await ask(json(large)), 'The answer of the inspector is over 65536 bytes.')
   const timeout = 'The operation was aborted due to timeout'
-  assert.is(await ask(() => undefined), timeout)
-  assert.is(await ask((response) => response.write('{"decision":')), timeout)
+  assert.is(await ask(() => undefined, { timeoutMs: 300 }), timeout)
+  assert.is(await ask((response) => response.write('{"decision":'), { timeoutMs: 300 }), timeout)
   assert.is(await ask((response) => response.destroy()), 'fetch failed')
+})
+
+test('an aborted job does not wait for the inspector, and an inspector that does not run is an outage', async () => {
+  const asked = Promise.withResolvers<void>()
+  const server = await startFakeInspector(() => asked.resolve())
+  const askInspector = createInspector({
+    s3,
+    bucket: 'bucket',
+    url: server.url,
+    secret: inspectSecretBytes(inspectSecret),
+    timeoutMs: 60_000,
+  })
+  const question = { upload, arrival, detectedType: undefined, sha256: 'a'.repeat(64) }
+  const stopping = new AbortController()
+  const asking = askInspector(question, stopping.signal).catch((error: unknown) => error)
+  await asked.promise
+  const reason = new Error('the job was handed back')
+  stopping.abort(reason)
+  const aborted = await asking
+  assert.ok(aborted instanceof AppError)
+  assert.equal([aborted.code, aborted.cause], ['scan_unavailable', reason])
+  server.close()
+  const refused = await askInspector(question, never).catch((error: unknown) => error)
+  assert.ok(refused instanceof AppError)
+  assert.equal([refused.code, refused.retryable], ['scan_unavailable', true])
 })
 
 test('an inspector refuses requests that another secret signed', async () => {
@@ -106,6 +134,7 @@ test("a file's URL for the inspector ends with the credentials that signed it, i
   }
   const [full = 0, capped = 0] = urls.map(({ searchParams }) => Number(searchParams.get('X-Amz-Expires')))
   assert.is(full, 65)
+  // The signer ends its URLs some seconds before the credentials do.
   assert.ok(capped > 0 && capped <= 20, `${capped} s`)
 })
 

@@ -6,9 +6,17 @@ export const testSignature = 'MILLRACE-TEST-SIGNATURE'
 
 /**
  * What the fake clamd does with files: `scan` them, say that it failed (`error`), close the connection after the first
- * bytes (`close`), never reply (`hang`), never take bytes (`deaf`), or reply later (`hold`).
+ * bytes (`close`), never reply (`hang`), never take bytes (`deaf`), reply later (`hold`), or send other bytes in place of a
+ * reply and keep the connection open, or close it (`end`).
  */
-export type ClamdMode = 'scan' | 'error' | 'close' | 'hang' | 'deaf' | 'hold'
+export type ClamdMode =
+  | 'scan'
+  | 'error'
+  | 'close'
+  | 'hang'
+  | 'deaf'
+  | 'hold'
+  | { bytes: string; endsThen: boolean }
 
 export type FakeClamd = Awaited<ReturnType<typeof startFakeClamd>>
 
@@ -70,6 +78,9 @@ export async function startFakeClamd(options: { path?: string; port?: number; ma
     if (scanMode === 'hang') return
     if (scanMode === 'hold') await release.promise
     if (scanMode === 'error') return void socket.end("stream: Can't create temporary file ERROR\0")
+    if (typeof scanMode === 'object') {
+      return void (scanMode.endsThen ? socket.end(scanMode.bytes) : socket.write(scanMode.bytes))
+    }
     const isInfected = Buffer.concat(chunks).includes(testSignature)
     socket.end(isInfected ? 'stream: Millrace.Test FOUND\0' : 'stream: OK\0')
   }

@@ -21,6 +21,7 @@ await serveDecoder(async ({ preset }, file, answer) => {
     writeSync(answersDescriptor, Buffer.concat([unknown, known]))
     return new Promise(() => {})
   }
+  if (command === 'broken') return answer({ type: 'broken', reason: 'a fault of ours' })
   if (command === 'crash') process.abort()
   if (command === 'exit') process.exit(3)
   if (command === 'spin') for (;;);

@@ -22,8 +22,14 @@ export function pngChunk(type: string, data: Buffer): Buffer {
   return framed
 }
 
-/** Makes a black, interlaced PNG with 16 bits per channel, which a decoder must hold as a whole. */
-export function interlacedPng(side: number, { channels = 3 }: { channels?: 1 | 3 } = {}): Buffer {
+/**
+ * Makes a black, interlaced PNG with 16 bits per channel, which a decoder must hold as a whole.
+ * @param options.isCut it has one byte of its image data only, so it may have any size
+ */
+export function interlacedPng(
+  side: number,
+  { channels = 3, isCut = false }: { channels?: 1 | 3; isCut?: boolean } = {},
+): Buffer {
   const header = Buffer.alloc(13)
   header.writeUInt32BE(side, 0)
   header.writeUInt32BE(side, 4)
@@ -47,7 +53,7 @@ export function interlacedPng(side: number, { channels = 3 }: { channels?: 1 | 3
   return Buffer.concat([
     Buffer.from('\x89PNG\r\n\x1a\n', 'latin1'),
     pngChunk('IHDR', header),
-    pngChunk('IDAT', deflateSync(Buffer.alloc(bytes), { level: 1 })),
+    pngChunk('IDAT', deflateSync(Buffer.alloc(isCut ? 1 : bytes), { level: 1 })),
     pngChunk('IEND', Buffer.alloc(0)),
   ])
 }

@@ -2,6 +2,7 @@ import { AppError } from '@millrace/shared/service/app-error.ts'
 import type { Metadata, Sharp, SharpOptions } from 'sharp'
 import { libraryPixelLimit, sharp } from '../pixels/sharp-setup.ts'
 import { uprightFrames } from '../pixels/upright-frames.ts'
+import { hideThumbnail } from '../structure/exif-thumbnail.ts'
 import {
   checkBeforeDecoding,
   findUnsupported,
@@ -35,6 +36,7 @@ export async function openLibvipsImage(
   const warnings = checkFile(kind, file)
   const opened = await readHeader(kind, withoutFiller(kind, file))
   const { header } = opened
+  hideThumbnail(opened.bytes, header.exif)
   /** A repaired copy replaces it, once one was needed. */
   let { bytes } = opened
   const { width, height } = header.autoOrient

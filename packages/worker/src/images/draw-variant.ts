@@ -1,6 +1,7 @@
 import type { CompleteRecipe } from '@millrace/shared/presets/complete-recipe.ts'
 import type { Focus } from '@millrace/shared/presets/focus.ts'
 import type { Sharp } from 'sharp'
+import { hasThumbnail } from '../structure/exif-thumbnail.ts'
 import type { Copyright } from './copyright.ts'
 import { placeOf } from './place-of.ts'
 import type { VariantPlan } from './variant-size.ts'
@@ -35,7 +36,7 @@ export async function encodeVariant(
   const mark = watermark && context.watermarks.get(watermark.image)
   if (mark) drawn = await addWatermark(drawn, mark, watermark, plan)
   const colored = await withColors(drawn, recipe)
-  return encoded(withMetadata(colored, recipe, context), recipe).toBuffer()
+  return encoded(await withMetadata(colored, recipe, context), recipe).toBuffer()
 }
 
 /** Replaces transparency by the background, where the format has none or the background is opaque. */
@@ -88,8 +89,15 @@ async function wideColors(picture: Sharp): Promise<Sharp> {
   return picture.pipelineColourspace(hasProfile ? 'rgb16' : 'srgb')
 }
 
-function withMetadata(picture: Sharp, { keepsCopyright }: CompleteRecipe, { copyright }: DrawingContext) {
-  return keepsCopyright && copyright ? picture.withExif({ IFD0: copyright }) : picture
+/** libvips would write a thumbnail beside the copyright. One that is still there cannot be removed, so nothing is kept then. */
+async function withMetadata(
+  picture: Sharp,
+  { keepsCopyright }: CompleteRecipe,
+  { copyright }: DrawingContext,
+): Promise<Sharp> {
+  if (!keepsCopyright || !copyright) return picture
+  const { exif } = await picture.metadata()
+  return hasThumbnail(exif) ? picture : picture.withExif({ IFD0: copyright })
 }
 
 function encoded(picture: Sharp, { format, quality, effort, isLossless }: CompleteRecipe): Sharp {

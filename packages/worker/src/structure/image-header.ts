@@ -47,7 +47,8 @@ export function readImageHeader(kind: string, file: Buffer): ImageHeader | undef
       case 'image/gif':
         return {
           ...readGifSize(file),
-          frames: checkGif(file).parts?.count ?? 1,
+          // A file that is cut in its first frame has none.
+          frames: Math.max(1, checkGif(file).parts?.count ?? 1),
           pixelBytes: 1,
           isInterlaced: false,
         }
