@@ -1,4 +1,5 @@
 import { globSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
 import { join, relative, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { StartError } from '@millrace/local/setup/start-error.ts'
@@ -146,6 +147,7 @@ async function runWithServices(files: string[]) {
 }
 
 const startedAt = performance.now()
+const seconds = (ms: number) => `${Math.round(ms / 1000)} s`
 const files = findFiles()
 const results = await runWithServices(files)
 
@@ -163,9 +165,12 @@ const failed = failures + runFailures
 const slowest = results.toSorted((a, b) => b.durationMs - a.durationMs).slice(0, 10)
 if (results.length > slowest.length) {
   print(
-    `\nThe slowest: ${slowest.map(({ path, durationMs }) => `${relative(root, path)} ${Math.round(durationMs / 1000)} s`).join(', ')}`,
+    `\nThe slowest (of it CPU): ${slowest.map(({ path, durationMs, cpuMs }) => `${relative(root, path)} ${seconds(durationMs)} (${seconds(cpuMs)})`).join(', ')}`,
   )
 }
-print(`\n${results.length} files in ${((performance.now() - startedAt) / 1000).toFixed(1)} s`)
+const cpuMs = results.reduce((sum, result) => sum + result.cpuMs, 0)
+print(
+  `\n${results.length} files in ${((performance.now() - startedAt) / 1000).toFixed(1)} s, ${seconds(cpuMs)} of CPU on ${availableParallelism()} cores`,
+)
 print(`${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ''}`)
 process.exitCode = failed > 0 ? 1 : 0
