@@ -4,6 +4,7 @@ import { join, relative, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { StartError } from '@millrace/local/setup/start-error.ts'
 import { chromiumProgram, clamdProgram, provideProgram } from '@millrace/local/setup/system-programs.ts'
+import { prebuildPackages } from './support/prebuilt-packages.ts'
 import { type FileResult, runTestFiles } from './support/run-file.ts'
 import { groupByProcess } from './support/shared-process.ts'
 import { provideSstPlatform } from './support/sst-platform.ts'
@@ -135,7 +136,13 @@ async function runWithServices(files: string[]) {
     await providePlatform(files)
     const redis = await openTestRedis(print)
     try {
-      return await runAll(files, { ...process.env, REDIS_URL: redis.url, NODE_COMPILE_CACHE: compileCache })
+      const nodeOptions = [process.env['NODE_OPTIONS'], await prebuildPackages()].filter(Boolean).join(' ')
+      return await runAll(files, {
+        ...process.env,
+        REDIS_URL: redis.url,
+        NODE_COMPILE_CACHE: compileCache,
+        NODE_OPTIONS: nodeOptions,
+      })
     } finally {
       await redis.close()
     }
