@@ -101,7 +101,10 @@ test('an error of a task rejects the run, and no further task starts', async () 
   const { tasks, begun } = createTasks({ later: { weight: 1, seconds: 1 } })
   const run = () => Promise.reject(new Error('broken'))
   const done = runInBudget([{ weight: 1, seconds: 2, run }, ...tasks], { budget: 1 })
-  await done.then(assert.unreachable, (error: Error) => assert.is(error.message, 'broken'))
+  await done.then(
+    () => assert.unreachable(),
+    (error: Error) => assert.is(error.message, 'broken'),
+  )
   assert.equal(begun, [])
 })
 
