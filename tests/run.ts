@@ -1,22 +1,31 @@
-import { globSync } from 'node:fs'
+import { globSync, readFileSync, writeFileSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
 import { join, relative, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { StartError } from '@millrace/local/setup/start-error.ts'
 import { chromiumProgram, clamdProgram, provideProgram } from '@millrace/local/setup/system-programs.ts'
+import { prebuildPackages } from './support/prebuilt-packages.ts'
 import { type FileResult, runTestFiles } from './support/run-file.ts'
-import { groupByProcess } from './support/shared-process.ts'
+import { runInBudget } from './support/run-in-budget.ts'
+import { groupByProcess, startsSystems } from './support/shared-process.ts'
 import { provideSstPlatform } from './support/sst-platform.ts'
 import { openTestRedis } from './support/test-redis.ts'
 
 /** A run without filters fails if it counts fewer tests. Raise it as tests are added. */
 const minimumTests = 3550
-/** Files that run at the same time: one more than the cores of the smallest machine, because most tests also wait. */
-const filesAtOnce = 3
+const cores = availableParallelism()
+/**
+ * Processes that run at the same time. More than cores, because most tests also wait. On two cores that is room for two files
+ * that start systems and one that does not, or for five of the latter.
+ */
+const budget = 2 * cores + 1
 /** Cache of compiled modules: test files and the services that they start import the same ones. */
 const compileCache = join(import.meta.dirname, '../node_modules/.cache/millrace-tests')
 const fileLimitSeconds = 240
-/** Folders with slow files, the slowest first. They start early, so that no slow file runs alone at the end. */
-const slowFolders = ['chaos', 'browser', 'local', 'journeys', 'stacks', 'worker', 'api', 'local-s3']
+/** Seconds of a typical file of folders with slow ones, until a run has measured each. The slowest files start first. */
+const folderSeconds: Record<string, number> = { chaos: 60, browser: 25, journeys: 20, local: 10, stacks: 10 }
+/** How long each file took, by its path below `tests`. */
+const timesFile = join(import.meta.dirname, '../node_modules/.cache/millrace-test-times.json')
 
 const { values, positionals: filters } = parseArgs({
   allowPositionals: true,
@@ -31,10 +40,10 @@ const root = resolve(values.root)
 const stopping = new AbortController()
 const print = (line: string) => process.stdout.write(`${line}\n`)
 
-/** Returns a file's position in the order of runs; lower runs earlier. */
-function rank(path: string) {
-  const index = slowFolders.indexOf(relative(root, path).split('/')[0] ?? '')
-  return index === -1 ? slowFolders.length : index
+/** Returns how long a file took last time, or how long those of its folder take. */
+function expectSeconds(path: string): number {
+  const name = relative(root, path)
+  return lastSeconds[name] ?? folderSeconds[name.split('/')[0] ?? ''] ?? 4
 }
 
 function usesBrowser(path: string): boolean {
@@ -46,7 +55,7 @@ function findFiles() {
   return globSync('**/*.test.ts', { cwd: root, exclude: ['**/node_modules', '**/fixtures', 'images'] })
     .map((path) => join(root, path))
     .filter((path) => filters.length === 0 || filters.some((filter) => path.includes(filter)))
-    .sort((a, b) => rank(a) - rank(b) || a.localeCompare(b))
+    .sort()
 }
 
 function show(result: FileResult) {
@@ -99,22 +108,28 @@ async function runAll(files: string[], environment: NodeJS.ProcessEnv) {
       rest = rest.slice(ended.length)
     }
   }
-  // A browser has many processes: several at once make each of them late.
-  const withBrowser = files.filter(usesBrowser).map((path) => [path])
-  const others = groupByProcess(
-    root,
-    files.filter((path) => !usesBrowser(path)),
-  )
-  const runAllOf = async (first: string[][], second: string[][]) => {
-    for (;;) {
-      const group = first.shift() ?? second.shift()
-      if (group === undefined || stopping.signal.aborted) return
-      await runGroup(group)
+  const tasks = groupByProcess(root, files).map((group) => {
+    const [first = ''] = group
+    return {
+      weight: usesBrowser(first) || startsSystems(first) ? 2 : 1,
+      ...(usesBrowser(first) && { kind: 'browser' }),
+      seconds: group.reduce((sum, path) => sum + expectSeconds(path), 0),
+      run: () => runGroup(group),
     }
-  }
-  const lanes = Array.from({ length: filesAtOnce - 1 }, () => runAllOf(others, withBrowser))
-  await Promise.all([runAllOf(withBrowser, others), ...lanes])
+  })
+  // A browser has many processes: several at once make each of them late.
+  const limits = { browser: Math.max(1, Math.floor(cores / 2)) }
+  await runInBudget(tasks, { budget, limits, signal: stopping.signal })
   return results
+}
+
+/** Returns the times of earlier runs, or none. They only decide the order. */
+function readTimes(): Record<string, number> {
+  try {
+    return JSON.parse(readFileSync(timesFile, 'utf8'))
+  } catch {
+    return {}
+  }
 }
 
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => stopping.abort())
@@ -134,7 +149,13 @@ async function runWithServices(files: string[]) {
     await providePlatform(files)
     const redis = await openTestRedis(print)
     try {
-      return await runAll(files, { ...process.env, REDIS_URL: redis.url, NODE_COMPILE_CACHE: compileCache })
+      const nodeOptions = [process.env['NODE_OPTIONS'], await prebuildPackages()].filter(Boolean).join(' ')
+      return await runAll(files, {
+        ...process.env,
+        REDIS_URL: redis.url,
+        NODE_COMPILE_CACHE: compileCache,
+        NODE_OPTIONS: nodeOptions,
+      })
     } finally {
       await redis.close()
     }
@@ -145,9 +166,16 @@ async function runWithServices(files: string[]) {
   }
 }
 
+const lastSeconds = readTimes()
 const startedAt = performance.now()
+const seconds = (ms: number) => `${Math.round(ms / 1000)} s`
 const files = findFiles()
 const results = await runWithServices(files)
+
+if (root === import.meta.dirname && results.length > 0) {
+  const times = results.map(({ path, durationMs }) => [relative(root, path), Math.ceil(durationMs / 1000)])
+  writeFileSync(timesFile, JSON.stringify({ ...lastSeconds, ...Object.fromEntries(times) }))
+}
 
 const passed = results.reduce((sum, result) => sum + result.passed, 0)
 const skipped = results.reduce((sum, result) => sum + result.skipped.length, 0)
@@ -163,9 +191,12 @@ const failed = failures + runFailures
 const slowest = results.toSorted((a, b) => b.durationMs - a.durationMs).slice(0, 10)
 if (results.length > slowest.length) {
   print(
-    `\nThe slowest: ${slowest.map(({ path, durationMs }) => `${relative(root, path)} ${Math.round(durationMs / 1000)} s`).join(', ')}`,
+    `\nThe slowest (of it CPU): ${slowest.map(({ path, durationMs, cpuMs }) => `${relative(root, path)} ${seconds(durationMs)} (${seconds(cpuMs)})`).join(', ')}`,
   )
 }
-print(`\n${results.length} files in ${((performance.now() - startedAt) / 1000).toFixed(1)} s`)
+const cpuMs = results.reduce((sum, result) => sum + result.cpuMs, 0)
+print(
+  `\n${results.length} files in ${((performance.now() - startedAt) / 1000).toFixed(1)} s, ${seconds(cpuMs)} of CPU on ${cores} cores`,
+)
 print(`${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ''}`)
 process.exitCode = failed > 0 ? 1 : 0

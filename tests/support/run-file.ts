@@ -14,6 +14,8 @@ export type FileResult = {
   /** `null` if a signal ended the file's process, or if further files of the same process ran after it. */
   exitCode: number | null
   durationMs: number
+  /** CPU time of the file's process and of what it started and waited for. 0 if the process was killed. */
+  cpuMs: number
 }
 
 const reportDescriptor = 3
@@ -95,18 +97,29 @@ export async function runTestFiles(paths: string[], options: RunOptions): Promis
   const results: FileResult[] = []
   let reports: TestReport[] = []
   let startedAt = performance.now()
+  /** CPU time of the process until the end of the last file. */
+  let cpuMs = 0
   const endFile = (exitCode: number | null, end: (counts: Counts) => void) => {
     const counts = countReports(reports)
     end(counts)
     const durationMs = performance.now() - startedAt
-    results.push({ path: paths[results.length] ?? '', output: '', exitCode, durationMs, ...counts })
+    const cpuMsBefore = cpuMs
+    for (const report of reports) if ('cpuMs' in report) cpuMs = report.cpuMs
+    results.push({
+      path: paths[results.length] ?? '',
+      output: '',
+      exitCode,
+      durationMs,
+      cpuMs: cpuMs - cpuMsBefore,
+      ...counts,
+    })
     reports = []
     startedAt = performance.now()
   }
   createInterface({ input: reportPipe }).on('line', (line) => {
     const report: TestReport = JSON.parse(line)
+    reports.push(report)
     if (report.kind !== 'next') {
-      reports.push(report)
       const isFailure = report.kind === 'failure' || (report.kind === 'test' && report.outcome === 'failed')
       if (options.untilFailure && isFailure) killGroup()
       return

@@ -7,7 +7,7 @@ import { dirname, relative } from 'node:path'
  */
 const sharingFolders = ['api', 'client', 'local', 'local-s3', 'shared', 'worker']
 /** Files of one process. With more, the last lanes would wait for a long group. */
-const filesPerProcess = 8
+const filesPerProcess = 16
 
 /** What a file says that needs a process of its own. Each says what another file of the process would change or notice. */
 const needsOwnProcess = [
@@ -18,6 +18,14 @@ const needsOwnProcess = [
   // The environment, global objects, signals.
   /process\.env(\.\w+|\['\w+'\]) = |delete process\.env|process\.(on|once|emit|kill|exit|chdir|cwd)\b|globalThis|mock\.|fakeClock|fake-clock/,
 ]
+
+/** What a file says that starts several processes, each as busy as the file's own. */
+const systemWords = /startSystem|startWithN|startServices|run-chaos|spawnWorker/
+
+/** Returns whether a test file starts several busy processes. */
+export function startsSystems(path: string): boolean {
+  return systemWords.test(readFileSync(path, 'utf8'))
+}
 
 /**
  * Divides test files into groups that run in one process each.

@@ -1,7 +1,7 @@
 import { realpathSync } from 'node:fs'
 import { pathToFileURL } from 'node:url'
 import { inspect, stripVTControlCharacters } from 'node:util'
-import { endOfFileOutput, openTestReport } from './test-report.ts'
+import { cpuTimeMs, endOfFileOutput, openTestReport } from './test-report.ts'
 
 /** Time limit of one test or hook, unless its suite sets another. */
 const defaultLimitMs = 30_000
@@ -278,7 +278,7 @@ process.on('beforeExit', () => {
 process.on('exit', () => {
   if (phase === 'loading') fail('the process ended before the file had loaded')
   if (phase === 'running') fail(`the process ended in the middle of ${running?.label ?? 'the tests'}`)
-  report({ kind: 'finished' })
+  report({ kind: 'finished', cpuMs: cpuTimeMs() })
   if (failures > 0) process.exitCode = 1
 })
 
@@ -362,7 +362,7 @@ async function runFiles([first, ...others]: string[]) {
   await runFile(urlOf(first))
   for (const path of others) {
     checkUnchanged(state)
-    report({ kind: 'next' })
+    report({ kind: 'next', cpuMs: cpuTimeMs() })
     beginFile()
     state = readProcessState()
     await runFile(urlOf(path))

@@ -1,4 +1,4 @@
-import { writeSync } from 'node:fs'
+import { readFileSync, writeSync } from 'node:fs'
 
 /** A test file's report to the runner: one JSON object per line, on a separate pipe that stdout cannot write to. */
 export type TestReport =
@@ -8,9 +8,9 @@ export type TestReport =
   /** A failure outside of a single test: a hook, a missing run(), an open handle. */
   | { kind: 'failure'; message: string }
   /** The file has run to its end, and the process begins another one. */
-  | { kind: 'next' }
+  | { kind: 'next'; cpuMs: number }
   /** The last line of each process. A file without either did not run to its end. */
-  | { kind: 'finished' }
+  | { kind: 'finished'; cpuMs: number }
 
 /** Separates the outputs of files that share a process, on standard output and on standard error. */
 export const endOfFileOutput = '\0'
@@ -32,4 +32,20 @@ export function openTestReport(environment: NodeJS.ProcessEnv): (report: TestRep
   return (report) => {
     writeSync(descriptor, `${JSON.stringify(report)}\n`)
   }
+}
+
+/** A tick of /proc's times on Linux, in milliseconds. */
+const tickMs = 10
+
+/**
+ * Returns the CPU time that this process has used, with that of its ended descendants, in milliseconds. Only Linux knows
+ * that of descendants, and not of those whose own parent did not wait for their end.
+ */
+export function cpuTimeMs(): number {
+  const { user, system } = process.cpuUsage()
+  if (process.platform !== 'linux') return (user + system) / 1000
+  // After the name, which may contain spaces: state, 10 other fields, utime, stime, cutime, cstime. See proc_pid_stat(5).
+  const fields = readFileSync('/proc/self/stat', 'utf8').split(') ').pop()?.split(' ') ?? []
+  const ofChildren = fields.slice(13, 15).reduce((sum, ticks) => sum + Number(ticks) * tickMs, 0)
+  return (user + system) / 1000 + ofChildren
 }

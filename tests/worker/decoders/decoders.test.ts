@@ -69,6 +69,20 @@ function largePng(command: string): Buffer {
   return Buffer.concat([header, Buffer.from(command)])
 }
 
+test('a decoder uses the cache of compiled modules of its worker, and no other variable of it', async () => {
+  const decoders = startDecoders({ program: faultyProgram })
+  const { placeholder } = await decoders.renderImage(
+    { kind: 'image/png', bytes: largePng('environment'), preset },
+    { signal: new AbortController().signal, onInspected: () => {}, emit: () => {} },
+  )
+  const variables = JSON.parse(placeholder ?? '')
+  const { NODE_CHANNEL_FD, NODE_CHANNEL_SERIALIZATION_MODE, NODE_COMPILE_CACHE, ...others } = variables
+  assert.equal(others, { MALLOC_ARENA_MAX: '2', UV_THREADPOOL_SIZE: '2' })
+  // The test runner sets it.
+  assert.ok(NODE_COMPILE_CACHE)
+  assert.is(NODE_COMPILE_CACHE, process.env['NODE_COMPILE_CACHE'])
+})
+
 test('ordinary images pass large ones, however many of those wait', async () => {
   const decoders = startDecoders({ program: faultyProgram })
   const atOnce = availableParallelism()

@@ -31,7 +31,7 @@ await serveDecoder(async ({ preset }, file, answer) => {
   if (command === 'write') process.stderr.write('text of a library\n')
   if (command === 'crash-first' && jobs > 1) process.abort()
   if (command === 'environment') {
-    return answer({ type: 'rendered', findings: { placeholder: Object.keys(process.env).sort().join(' ') } })
+    return answer({ type: 'rendered', findings: { placeholder: JSON.stringify(process.env) } })
   }
   answer({ type: 'rendered', findings: { placeholder: `${process.pid} ${jobs}` } })
 })

@@ -1,4 +1,6 @@
+import { getCompileCacheDir } from 'node:module'
 import { availableParallelism } from 'node:os'
+import { dirname } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { AppError } from '@millrace/shared/service/app-error.ts'
 import { createAdmission } from './admission.ts'
@@ -105,7 +107,11 @@ export type Decoders = ReturnType<typeof createDecoders>
 
 /** The whole environment of a decoder. Nothing of the worker's own is in it, such as keys. */
 function environmentOf(preload: string | undefined): Record<string, string> {
+  // A subdirectory for each version of Node in the one that NODE_COMPILE_CACHE names.
+  const compileCache = getCompileCacheDir()
   return {
+    // Halves the CPU time of a decoder's start.
+    ...(compileCache !== undefined && { NODE_COMPILE_CACHE: dirname(compileCache) }),
     // glibc keeps freed memory in arenas, up to eight per core.
     MALLOC_ARENA_MAX: '2',
     // One for the picture, one for everything else.

@@ -1,0 +1,53 @@
+/** A piece of work that runs beside others. */
+export type Task = {
+  /** Number of processes that are busy meanwhile. */
+  weight: number
+  /** Tasks of a kind are limited in number, besides by the budget. */
+  kind?: string
+  /** Expected time. Longer tasks start earlier, so that none runs alone at the end. */
+  seconds: number
+  run(): Promise<void>
+}
+
+/**
+ * Runs tasks beside each other, the longest first. A task that does not fit waits while shorter ones that fit go ahead.
+ *
+ * An error of a task rejects the promise when the running tasks have ended.
+ *
+ * @param tasks in any order
+ * @param options.budget sum of the weights of running tasks; a heavier task runs alone
+ * @param options.limits number of running tasks of a kind
+ * @param options.signal starts no further task
+ */
+export async function runInBudget(
+  tasks: Task[],
+  options: { budget: number; limits?: Record<string, number>; signal?: AbortSignal },
+): Promise<void> {
+  const waiting = tasks.toSorted((a, b) => b.seconds - a.seconds)
+  const running = new Set<Task>()
+  const fits = ({ weight, kind }: Task) => {
+    if (running.size === 0) return true
+    const ofKind = [...running].filter((other) => other.kind === kind).length
+    if (kind !== undefined && ofKind >= (options.limits?.[kind] ?? Number.POSITIVE_INFINITY)) return false
+    return [...running].reduce((sum, other) => sum + other.weight, weight) <= options.budget
+  }
+  const ends: Promise<void>[] = []
+  const errors: unknown[] = []
+  const runTask = async (task: Task) => {
+    running.add(task)
+    await task.run().catch((error) => errors.push(error))
+    running.delete(task)
+    startFitting()
+  }
+  const startFitting = () => {
+    for (let next = findNext(); next !== undefined; next = findNext()) {
+      waiting.splice(waiting.indexOf(next), 1)
+      ends.push(runTask(next))
+    }
+  }
+  const findNext = () => (options.signal?.aborted || errors.length > 0 ? undefined : waiting.find(fits))
+  startFitting()
+  // Each task's end may have started further ones.
+  for (let index = 0; index < ends.length; index++) await ends[index]
+  if (errors.length > 0) throw errors[0]
+}
