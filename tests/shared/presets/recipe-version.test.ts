@@ -97,6 +97,13 @@ test('the version of the built-in preset is that of released services', () => {
   assert.is(recipeVersion(defaultPreset), '2-8b6d27a0ff0b')
 })
 
+// Before, animations kept the thumbnail of their original, which shows what was cut away.
+test('presets that keep the copyright have another version than those that wrote thumbnails', () => {
+  assert.is.not(versionOf({ keepMetadata: ['copyright'] }), '2-a6bd28cabe91')
+  assert.is(versionOf({ keepMetadata: ['copyright'] }), '2-43a9480b42d2')
+  assert.is(versionOf({ keepMetadata: ['icc'] }), '2-64375bd0129c')
+})
+
 test('presets have the same version exactly if all their complete settings are the same', async () => {
   const recipe: fc.Arbitrary<VariantRecipe> = fc.record(
     {

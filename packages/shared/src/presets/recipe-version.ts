@@ -5,6 +5,11 @@ import type { Preset } from './preset.ts'
 
 /** Raise it when rendering changes in a way that makes other bytes or findings out of the same preset. */
 const rendererVersion = 2
+/**
+ * As `rendererVersion`, for presets whose variants keep the copyright: others need not be rendered again. Version 2 leaves out
+ * the thumbnail that animations kept beside it.
+ */
+const copyrightVersion = 2
 
 /** Whether what is made of an original depends on the metadata of its upload. */
 export function usesMetadata({ variants }: Preset): boolean {
@@ -25,6 +30,7 @@ export function recipeVersion(preset: Preset, metadata?: Record<string, string>)
     accept: accept && [...new Set(accept)].sort(),
     recipes,
     ...(usesMetadata(preset) && { focus: readFocus(metadata) }),
+    ...(recipes.some(({ keepsCopyright }) => keepsCopyright) && { copyrightVersion }),
   }
   const digest = createHash('sha256').update(JSON.stringify(recipe)).digest('hex').slice(0, 12)
   return `${rendererVersion}-${digest}`
