@@ -5,9 +5,9 @@ import { promisify } from 'node:util'
 import { root } from '../support/sst-platform.ts'
 
 /**
- * Reads what changed since a commit, with what is not committed yet.
+ * Reads what changed since the checked-out commit left another branch, with what is not committed yet.
  *
- * @param base a commit
+ * @param base the other branch, or a commit
  * @returns the changed lines of each file that was added or changed, counted from 1
  * @throws Error if git does not know the commit
  */
@@ -16,8 +16,9 @@ export async function readChangedLines(base: string): Promise<Map<string, Set<nu
     const { stdout } = await promisify(execFile)('git', args, { cwd: root, maxBuffer: 256 * 1024 * 1024 })
     return stdout
   }
+  const left = (await git('merge-base', base, 'HEAD')).trim()
   const changed = parseDiff(
-    await git('diff', '--unified=0', '--no-color', '--no-ext-diff', '--no-renames', base, '--'),
+    await git('diff', '--unified=0', '--no-color', '--no-ext-diff', '--no-renames', left, '--'),
   )
   const added = (await git('ls-files', '--others', '--exclude-standard')).split('\n').filter(Boolean)
   for (const file of added) {

@@ -19,13 +19,13 @@ type Report = {
  * @returns whether the character at an offset of a file (relative to the tree) ran in any process
  */
 export async function readCoverage(directory: string, tree: string) {
-  const prefix = `${pathToFileURL(join(tree, 'packages'))}/`
+  const prefix = `${pathToFileURL(tree)}/`
   const runs = new Map<string, Report['result'][number]['functions'][]>()
   for (const name of await readdir(directory)) {
     const report: Report = JSON.parse(await readFile(join(directory, name), 'utf8'))
     for (const { url, functions } of report.result) {
       if (!url.startsWith(prefix)) continue
-      const file = `packages/${decodeURIComponent(url.slice(prefix.length)).replace(/\?.*$/, '')}`
+      const file = decodeURIComponent(url.slice(prefix.length)).replace(/\?.*$/, '')
       const known = runs.get(file)
       if (known) known.push(functions)
       else runs.set(file, [functions])

@@ -38,5 +38,6 @@ export const criticalRooms: readonly CriticalRoom[] = [
     tests: ['worker/reconciliation/', 'worker/withdrawals/'],
   },
   { sources: 'packages/local-s3/src/signing/', tests: ['local-s3/signing/', 'local-s3/protocol/'] },
+  { sources: 'stacks/rollout/', tests: ['stacks/rollout'] },
   { sources: 'packages/simulator/src/scalers/', tests: ['simulator/', 'shared/fleet/'] },
 ]

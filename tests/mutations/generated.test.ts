@@ -108,6 +108,7 @@ test('coverage tells which characters of a source file ran', async ({ directory 
 })
 
 test('the critical rooms and their tests exist, and no room is hidden by another', () => {
+  const testFiles = globSync('tests/**/*.test.ts', { cwd: root, exclude: ['**/node_modules'] })
   for (const { sources, tests } of criticalRooms) {
     assert.ok(globSync(`${sources}**/*.ts`, { cwd: root }).length > 0, sources)
     for (const start of tests)

@@ -24,8 +24,10 @@ const { positionals: texts, values } = parseArgs({
   options: {
     // Generated mutations of the critical rooms, in place of the kept ones.
     generated: { type: 'boolean', default: false },
-    // Only what changed since this commit: kept mutations of changed files and tests, generated ones of changed lines.
-    changed: { type: 'string' },
+    // Only what changed since a commit: kept mutations of changed files and tests, generated ones of changed lines.
+    changed: { type: 'boolean', default: false },
+    // The branch from which the changed one began, or a commit.
+    base: { type: 'string', default: 'origin/main' },
     // Tests so many, drawn by the seed.
     sample: { type: 'string' },
     seed: { type: 'string', default: String(1 + (Date.now() % 1_000_000)) },
@@ -45,7 +47,7 @@ const signal =
     ? interrupted.signal
     : AbortSignal.any([interrupted.signal, AbortSignal.timeout(minutes * 60_000)])
 
-const changed = values.changed === undefined ? undefined : await readChangedLines(values.changed)
+const changed = values.changed ? await readChangedLines(values.base) : undefined
 const sets = await select()
 const total = { killed: 0, tested: 0 }
 const directory = await mkdtemp(join(tmpdir(), 'millrace-mutations-'))
