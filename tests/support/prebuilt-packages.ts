@@ -103,6 +103,8 @@ async function buildPackages(directory: string): Promise<void> {
     conditions: [],
     target: `node${process.versions.node}`,
     external,
+    // Names of classes are read, such as those of the commands of S3.
+    keepNames: true,
     plugins: [keepDirectories],
     banner: {
       js: "import{createRequire as nodeCreateRequire}from'node:module';const require=nodeCreateRequire(import.meta.url);",

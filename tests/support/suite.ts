@@ -326,9 +326,12 @@ function beginFile() {
   process.stderr.write(endOfFileOutput)
 }
 
-/** Names of the functions and classes that every module sees, such as `fetch` and `setTimeout`. */
+/**
+ * Names of the functions and classes that every module sees, such as `fetch` and `setTimeout`. Without those of tslib, such as
+ * `__extends`: each copy of it that is loaded sets them.
+ */
 const globalFunctions = Object.entries(Object.getOwnPropertyDescriptors(globalThis)).flatMap(
-  ([name, { value }]) => (typeof value === 'function' ? [name] : []),
+  ([name, { value }]) => (typeof value === 'function' && !name.startsWith('__') ? [name] : []),
 )
 
 /** Fails a file that changed the process for the files after it. */

@@ -69,9 +69,9 @@ const erasing: KeptMutation[] = [
     name: 'erasure: the withdrawal is recorded after the variants are gone',
     file: `${lifecycle}/finish-erasure.ts`,
     before:
-      'if (hasCdn && keys.some((key) => key.startsWith(variantsPrefix))) await withdrawals.add(address)\n      await tellErasure(address, keys)\n    })',
+      'if (hasCdn && keys.some((key) => key.startsWith(variantsPrefix))) await withdrawals.add(address)\n        await tellErasure(address, keys)\n      },\n    })',
     after:
-      'await tellErasure(address, keys)\n    })\n    if (hasCdn && erased.some(({ key }) => key.startsWith(variantsPrefix))) await withdrawals.add(address)',
+      'await tellErasure(address, keys)\n      },\n    })\n    if (hasCdn && erased.some(({ key }) => key.startsWith(variantsPrefix))) await withdrawals.add(address)',
     effect: 'A CDN serves an erased picture for a year if the process died in between.',
     tests: ['shared/lifecycle/erasure-order.test.ts'],
   },
