@@ -40,19 +40,18 @@ test('the longest tasks start first, as many as the budget allows', async () => 
   await done
 })
 
-test('a task that exceeds the rest of the budget lets shorter ones go ahead, and runs when it fits', async () => {
+test('a heavy task begins when the running ones leave any of the budget, and then none does', async () => {
   const { tasks, begun, end } = createTasks({
     first: { weight: 2, seconds: 9 },
     heavy: { weight: 2, seconds: 8 },
     light: { weight: 1, seconds: 1 },
   })
   const done = runInBudget(tasks, { budget: 3 })
-  assert.equal(begun, ['first', 'light'])
-  await end('light')
-  assert.equal(begun, ['first', 'light'])
-  await end('first')
-  assert.equal(begun, ['first', 'light', 'heavy'])
+  assert.equal(begun, ['first', 'heavy'])
   await end('heavy')
+  assert.equal(begun, ['first', 'heavy', 'light'])
+  await end('light')
+  await end('first')
   await done
 })
 

@@ -10,12 +10,13 @@ export type Task = {
 }
 
 /**
- * Runs tasks beside each other, the longest first. A task that does not fit waits while shorter ones that fit go ahead.
+ * Runs tasks beside each other, the longest first. A task begins if the running ones leave any of the budget, so that a heavy
+ * one does not wait until the light ones have ended.
  *
  * An error of a task rejects the promise when the running tasks have ended.
  *
  * @param tasks in any order
- * @param options.budget sum of the weights of running tasks; a heavier task runs alone
+ * @param options.budget sum of the weights of running tasks, which the last one may exceed
  * @param options.limits number of running tasks of a kind
  * @param options.signal starts no further task
  */
@@ -25,11 +26,10 @@ export async function runInBudget(
 ): Promise<void> {
   const waiting = tasks.toSorted((a, b) => b.seconds - a.seconds)
   const running = new Set<Task>()
-  const fits = ({ weight, kind }: Task) => {
-    if (running.size === 0) return true
+  const fits = ({ kind }: Task) => {
     const ofKind = [...running].filter((other) => other.kind === kind).length
     if (kind !== undefined && ofKind >= (options.limits?.[kind] ?? Number.POSITIVE_INFINITY)) return false
-    return [...running].reduce((sum, other) => sum + other.weight, weight) <= options.budget
+    return [...running].reduce((sum, other) => sum + other.weight, 0) < options.budget
   }
   const ends: Promise<void>[] = []
   const errors: unknown[] = []
