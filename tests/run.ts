@@ -52,6 +52,8 @@ const { values, positionals: filters } = parseArgs({
     root: { type: 'string', default: import.meta.dirname },
     minimum: { type: 'string', default: String(minimumTests) },
     'limit-seconds': { type: 'string', default: String(fileLimitSeconds) },
+    // Loads the packages' own files, see prebuilt-packages.ts.
+    unbundled: { type: 'boolean', default: false },
   },
 })
 
@@ -168,7 +170,9 @@ async function runWithServices(files: string[]) {
     await providePlatform(files)
     const redis = await openTestRedis(print)
     try {
-      const nodeOptions = [process.env['NODE_OPTIONS'], await prebuildPackages()].filter(Boolean).join(' ')
+      const nodeOptions = [process.env['NODE_OPTIONS'], values.unbundled ? '' : await prebuildPackages()]
+        .filter(Boolean)
+        .join(' ')
       return await runAll(files, {
         ...process.env,
         REDIS_URL: redis.url,

@@ -19,7 +19,8 @@ test.before.each(async () => {
     for await (const chunk of request) size += chunk.length
     response.end(`[${request.url} ${remoteAddress} ${localAddress} ${size}]`)
   })
-  acceptProxyProtocol(server, { timeoutMs: 100 })
+  // Long enough for a busy process, in which the timer would otherwise end before the line is read.
+  acceptProxyProtocol(server, { timeoutMs: 1_000 })
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
   const address = server.address()

@@ -609,14 +609,6 @@ export const uploadsMutations: readonly KeptMutation[] = [
     tests: ['api/uploads/idempotency.test.ts'],
   },
   {
-    name: 'idempotency: an erased upload is begun again',
-    file: `${api}/uploads/idempotency-key.ts`,
-    before: 'if (await isErased(address)) {',
-    after: 'if (!isErased) {',
-    effect: 'A repeated request restores what the client erased.',
-    tests: ['api/uploads/idempotency.test.ts'],
-  },
-  {
     name: 'state: an erased upload that has an original exists',
     file: `${lifecycle}/upload-truth.ts`,
     before: "if (isErased) return { kind: 'erased' }",
@@ -710,7 +702,7 @@ export const uploadsMutations: readonly KeptMutation[] = [
     before: '    await erasures.mark({ owner, id })\n    await records.erase({ owner, id })\n',
     after: '    await finishErasure({ owner, id })\n    await erasures.mark({ owner, id })\n',
     effect: 'Bytes that arrive while the objects are deleted stay.',
-    tests: ['api/uploads/erase.test.ts'],
+    tests: ['shared/lifecycle/erasure-order.test.ts'],
   },
   {
     name: 'erasure: the quota of replaced versions stays',
@@ -758,7 +750,7 @@ export const uploadsMutations: readonly KeptMutation[] = [
     before: 'page.ids.filter((id) => id >= known.from)',
     after: '[...page.ids]',
     effect: 'Uploads that only S3 has are on no page.',
-    tests: ['api/listing/pages-of-uploads.test.ts'],
+    tests: ['api/listing/list-uploads.test.ts', 'api/listing/pages-of-uploads.test.ts'],
   },
   {
     name: 'listing: a list ends where the index ends',
@@ -790,7 +782,7 @@ export const uploadsMutations: readonly KeptMutation[] = [
     before: 'if (matching.length > room && last) taken',
     after: 'if (matching.length > room && !last) taken',
     effect: 'Matching uploads are on no page.',
-    tests: ['api/listing/pages-of-uploads.test.ts'],
+    tests: ['api/listing/upload-filter.test.ts', 'api/listing/pages-of-uploads.test.ts'],
   },
   {
     name: 'listing: a page costs any number of lookups',
