@@ -58,6 +58,8 @@ test("Uppy's form is signed for the fields of meta and for the exact size", asyn
   const response = await client.get(
     paramsPath({ name: 'photo.jpg', relativePath: 'null', size: '7', preset: 'default', album: 'summer' }),
   )
+  // It opens an upload, so a stored copy would be used for another file.
+  assert.is(response.headers.get('cache-control'), 'no-store')
   const { url, fields } = bodyOf(response, Params)
   const [awaiting] = await uploadsOf(client)
   assert.ok(awaiting)

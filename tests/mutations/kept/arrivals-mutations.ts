@@ -1539,14 +1539,6 @@ const telling: KeptMutation[] = [
     tests: ['worker/webhooks/deliveries.test.ts'],
   },
   {
-    name: 'webhooks: a redirect counts as delivered',
-    file: `${webhooks}/deliver-event.ts`,
-    before: 'status >= 200 && status < 300',
-    after: 'status >= 200 && status < 400',
-    effect: 'Events to a receiver that has moved are lost.',
-    tests: ['worker/webhooks/deliveries.test.ts'],
-  },
-  {
     name: 'webhooks: a failed attempt is not counted',
     file: `${webhooks}/webhooks.ts`,
     before: 'if (next.hasFailed) await job.updateData({ ...delivery, attempts: delivery.attempts + 1 })',
@@ -1560,7 +1552,7 @@ const telling: KeptMutation[] = [
     before: 'if (!isGivenBack) await slots.release(webhookId, holder)',
     after: '',
     effect: 'A webhook gets its events thirty seconds late.',
-    tests: ['worker/webhooks/deliveries.test.ts'],
+    tests: ['worker/webhooks/delivery-outcomes.test.ts'],
   },
   {
     name: 'webhooks: a request may take 150 seconds',

@@ -15,13 +15,16 @@ const routes = 'packages/api/src/tus/tus-routes.ts'
 const lock = 'packages/api/src/tus/tus-lock.ts'
 const checksum = 'packages/api/src/tus/tus-checksum.ts'
 const metadata = 'packages/api/src/tus/tus-metadata.ts'
+const unsized = 'packages/api/src/tus/tus-unsized.ts'
 const uppy = 'packages/api/src/uppy/uppy-routes.ts'
 
 const urlTests = ['api/signing/signed-lives.test.ts', 'api/signing/sign-url.test.ts'] as const
 const planTests = ['shared/ledger/part-plan.test.ts'] as const
 const offsetTests = ['api/tus/tus-offsets.test.ts'] as const
+const tusTests = ['api/tus/tus.test.ts'] as const
 const headerTests = ['api/tus/tus-headers.test.ts'] as const
 const uppyTests = ['api/uppy/uppy.test.ts'] as const
+const directTests = ['api/direct/direct-upload.test.ts'] as const
 
 export const transfersMutations: readonly KeptMutation[] = [
   {
@@ -364,6 +367,14 @@ export const transfersMutations: readonly KeptMutation[] = [
     tests: offsetTests,
   },
   {
+    name: 'a file may be longer than announced',
+    file: chunk,
+    before: '      if (bytes.length > limitBytes - offset) throw exceeded()\n',
+    after: '',
+    effect: 'A client is answered with 500 instead of 413.',
+    tests: tusTests,
+  },
+  {
     name: 'unfinished bytes are replaced by anyone',
     file: tusParts,
     before: "...(replaces ? { IfMatch: replaces.etag } : { IfNoneMatch: '*' }),",
@@ -388,6 +399,22 @@ export const transfersMutations: readonly KeptMutation[] = [
     tests: headerTests,
   },
   {
+    name: 'a PATCH below the offset ends the running request',
+    file: protocol,
+    before: "if (Number(headers['upload-offset']) < offset) throw",
+    after: "if (Number(headers['upload-offset']) < 0 * offset) throw",
+    effect: 'A client that was silent loses its connection to a late request.',
+    tests: ['api/tus/tus-takeover.test.ts'],
+  },
+  {
+    name: 'HEAD takes the lock',
+    file: protocol,
+    before: "if (method === 'HEAD') await locks.waitForEnding(address, signal)",
+    after: "if (method === 'NONE') await locks.waitForEnding(address, signal)",
+    effect: 'A HEAD ends the request that is sending.',
+    tests: ['api/tus/tus-takeover.test.ts'],
+  },
+  {
     name: 'Upload-Expires is ten times too late',
     file: protocol,
     before: 'getExpiration: () => openUploadLifeMs,',
@@ -404,12 +431,52 @@ export const transfersMutations: readonly KeptMutation[] = [
     tests: headerTests,
   },
   {
+    name: 'Tus-Max-Size is not told',
+    file: protocol,
+    before: '      maxSize: maxUploadBytes,\n',
+    after: '',
+    effect: 'Clients find out the limit only by a refusal.',
+    tests: tusTests,
+  },
+  {
+    name: 'PATCH accepts any content type',
+    file: routes,
+    before: "if (method === 'PATCH' && headers['content-type'] !== chunkType) {",
+    after: "if (method === 'PATCH' && headers['content-type'] === undefined) {",
+    effect: 'A form of a page stores bytes without a preflight.',
+    tests: tusTests,
+  },
+  {
+    name: 'requests of another version are accepted',
+    file: routes,
+    before: "if (headers['tus-resumable'] === version) return",
+    after: "if (headers['tus-resumable'] !== undefined) return",
+    effect: 'Old clients misread the responses.',
+    tests: tusTests,
+  },
+  {
+    name: 'tus is read with the read scope',
+    file: routes,
+    before: "scope: 'uploads:write',",
+    after: "scope: 'uploads:read',",
+    effect: 'A key that may only read creates and deletes uploads.',
+    tests: tusTests,
+  },
+  {
     name: 'X-HTTP-Method-Override accepts any method',
     file: routes,
     before: "if (!['HEAD', 'PATCH', 'DELETE'].includes(override)) throw new AppError('upload_not_found')",
     after: "if (override === '') throw new AppError('upload_not_found')",
     effect: 'A POST with a wrong override is answered with 500.',
     tests: headerTests,
+  },
+  {
+    name: 'the share of a tus request is not given back',
+    file: routes,
+    before: '      share?.release()\n',
+    after: '',
+    effect: 'After some hundred requests the instance accepts no more.',
+    tests: ['api/direct/uploads-at-once.test.ts'],
   },
   {
     name: 'a tus lock lives for a minute after its holder died',
@@ -420,12 +487,76 @@ export const transfersMutations: readonly KeptMutation[] = [
     tests: headerTests,
   },
   {
+    name: 'a tus lock is renewed only when it ends',
+    file: lock,
+    before: 'const renewalsPerLease = 4',
+    after: 'const renewalsPerLease = 1',
+    effect: 'Every slow upload is cut after seconds.',
+    tests: tusTests,
+  },
+  {
+    name: 'a holder that cannot renew its lock goes on',
+    file: lock,
+    before: 'if (!isOurs) return markLost()',
+    after: 'if (!isOurs) return',
+    effect: 'Two requests write at the same time.',
+    tests: tusTests,
+  },
+  {
+    name: 'who waits for a tus lock gives up before a dead one ends',
+    file: lock,
+    before: 'const waitMs = leaseMs * 2',
+    after: 'const waitMs = leaseMs / 2',
+    effect: 'After a crash, clients get 423 several times.',
+    tests: tusTests,
+  },
+  {
+    name: 'a metadata value may be sent twice with two values',
+    file: metadata,
+    before: 'if (earlier !== undefined && earlier !== base64) throw',
+    after: 'if (earlier !== undefined && earlier === undefined) throw',
+    effect: 'Which of two file names counts depends on their order.',
+    tests: ['api/tus/tus-clients.test.ts'],
+  },
+  {
+    name: 'metadata may have 80 KB',
+    file: metadata,
+    before: 'const limitBytes = 8192',
+    after: 'const limitBytes = 81920',
+    effect: 'Each open upload costs ten times as much memory.',
+    tests: tusTests,
+  },
+  {
     name: 'metadata of 8,192 bytes is refused',
     file: metadata,
     before: ') > limitBytes) {',
     after: ') >= limitBytes) {',
     effect: 'The documented limit is one less.',
     tests: headerTests,
+  },
+  {
+    name: 'a declared length may change',
+    file: unsized,
+    before: 'if (size === upload.intent.size) return upload\n',
+    after: 'if (size > 0) return upload\n',
+    effect: 'A client believes in a length that the upload does not have.',
+    tests: ['api/tus/tus-clients.test.ts'],
+  },
+  {
+    name: 'a length below the offset is accepted',
+    file: unsized,
+    before: 'if (size < offset) throw',
+    after: 'if (size < 0 * offset) throw',
+    effect: 'An upload can never be completed.',
+    tests: ['api/tus/tus-clients.test.ts'],
+  },
+  {
+    name: 'an upload without a length reserves no quota',
+    file: chunk,
+    before: 'if (!upload.tus?.unsized || bytes <= reservedBytes) return',
+    after: 'if (!upload.tus?.unsized || bytes >= reservedBytes) return',
+    effect: 'A client stores more than its quota.',
+    tests: ['api/tus/tus-clients.test.ts'],
   },
   {
     name: "Uppy's part number may be one too high",
@@ -458,5 +589,69 @@ export const transfersMutations: readonly KeptMutation[] = [
     after: "'/uppy/s3/multipart/:id/:partNumber',\n    {\n      config: { scope: 'uploads:read' },",
     effect: 'A key that may only read sends parts.',
     tests: uppyTests,
+  },
+  {
+    name: "Uppy's responses may be cached",
+    file: uppy,
+    before: "reply.header('cache-control', 'no-store')",
+    after: "reply.header('cache-control', 'private')",
+    effect: 'A browser reuses the signature of another file.',
+    tests: uppyTests,
+  },
+  {
+    name: 'a direct upload of an unknown size reserves no quota',
+    file: 'packages/api/src/direct/direct-upload.ts',
+    before: 'await quota.resize(upload, { from: intent.size, to: size }, Date.now() + directUploadLifeMs)',
+    after: '',
+    effect: 'A client stores more than its quota.',
+    tests: directTests,
+  },
+  {
+    name: 'a file is stored before its form is whole',
+    file: 'packages/api/src/direct/direct-upload.ts',
+    before: '        await confirm()\n',
+    after: '        confirm().catch(() => undefined)\n',
+    effect: 'A cut form is stored as a file.',
+    tests: directTests,
+  },
+  {
+    name: 'Content-Range is ignored',
+    file: 'packages/api/src/direct/incoming-file.ts',
+    before: "if (headers['content-range'] !== undefined) {",
+    after: "if (headers['content-range'] === '') {",
+    effect: 'A piece of a file is stored as a whole file.',
+    tests: ['api/direct/forms-in-the-wild.test.ts', ...directTests],
+  },
+  {
+    name: 'Content-Encoding is ignored',
+    file: 'packages/api/src/direct/incoming-file.ts',
+    before: "if (encoding && encoding !== 'identity') {",
+    after: "if (encoding === '') {",
+    effect: 'A compressed body is stored as the file.',
+    tests: ['api/direct/forms-in-the-wild.test.ts', ...directTests],
+  },
+  {
+    name: 'one piece of several is stored as a file',
+    file: 'packages/api/src/direct/form-fields.ts',
+    before: 'Number(fields.get(name)) > 1)',
+    after: 'Number(fields.get(name)) > 10)',
+    effect: 'A file that Dropzone sends in pieces becomes several broken ones.',
+    tests: ['api/direct/forms-in-the-wild.test.ts'],
+  },
+  {
+    name: 'a form may have 101 files',
+    file: 'packages/api/src/direct/receive-files.ts',
+    before: 'if (uploads.length === maxFiles)',
+    after: 'if (uploads.length > maxFiles)',
+    effect: 'The documented limit is one more.',
+    tests: ['api/direct/forms-in-the-wild.test.ts', ...directTests],
+  },
+  {
+    name: 'a direct upload that is kept open expires after a minute',
+    file: 'packages/api/src/direct/keep-upload-open.ts',
+    before: 'export const directUploadLifeMs = 10 * 60 * 1000',
+    after: 'export const directUploadLifeMs = 60 * 1000',
+    effect: 'Slow uploads are erased while they are sent.',
+    tests: ['api/direct/keep-upload-open.test.ts'],
   },
 ]

@@ -830,7 +830,7 @@ export const uploadsMutations: readonly KeptMutation[] = [
     before: "undoSteps.push({ name: 'stop counting it', run: () => unfinished.remove(address, networks) })",
     after: 'void unfinished.remove',
     effect: 'An outage of S3 locks clients out until its announcements expire.',
-    tests: ['api/uploads/unfinished-limit.test.ts'],
+    tests: ['api/uploads/admission.test.ts'],
   },
   {
     name: 'admission: a full Redis admits uploads',

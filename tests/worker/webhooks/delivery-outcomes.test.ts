@@ -40,9 +40,9 @@ test.after(async () => {
 
 const response = (status: number): SendResult => ({ ms: 5, status, excerpt: 'x', retryAfterMs: undefined })
 
-/** Makes one attempt to deliver an event that a person asked for, or one from the outbox. */
+/** Makes one attempt to deliver an event that a person asked for, or one from the outbox. An Error is thrown while it is sent. */
 async function attempt(options: {
-  result: SendResult
+  result: SendResult | Error
   kind?: DeliverEventJob['kind']
   attempts?: number
   endsInMs?: number
@@ -65,9 +65,9 @@ async function attempt(options: {
   const ends = createEventEnds({ redis, prefix })
   const seen: WebhookContent[] = []
   const outcomes: string[] = []
+  const slots = createWebhookSlots({ redis, prefix, limits: usualSlotLimits })
   const deliverEvent = createDeliverEvent({
-    ...{ outbox, webhooks, ends, deliveryLog, retryTimes: usualRetryTimes },
-    slots: createWebhookSlots({ redis, prefix, limits: usualSlotLimits }),
+    ...{ outbox, webhooks, ends, deliveryLog, slots, retryTimes: usualRetryTimes },
     shares: createWorkerShares(8),
     turns: createUploadTurns({
       ...{ redis, prefix, outbox, ends, times: usualTurnTimes },
@@ -75,6 +75,7 @@ async function attempt(options: {
     }),
     sendWebhook: async (_webhook, sent) => {
       seen.push(sent)
+      if (result instanceof Error) throw result
       return result
     },
     record: {
@@ -82,17 +83,22 @@ async function attempt(options: {
       observeWebhookRequest: () => undefined,
     },
   })
-  const step = await deliverEvent(
+  const attempted = deliverEvent(
     {
       ...{ version: 1, tenantKey: tenantKey(tenant), uploadId: content.data.id, eventId: content.id },
       ...{ webhookId: webhook.id, deliveryId: delivery.id, kind, after: [], attempts },
     },
     { endsAtMs: Date.now() + endsInMs, starts: 0, log, signal: new AbortController().signal },
   )
+  const step = await attempted.catch((error: unknown) => {
+    if (error !== result) throw error
+    return 'thrown' as const
+  })
+  const next = await slots.take(webhook.id, 'next', { ignoresBreaker: false })
   const logged = await deliveryLog.find(webhook.id, delivery.id)
   const stored = await webhooks.read(tenantKey(tenant), webhook.id)
   assert.equal(seen, [content])
-  return { step, logged, outcomes, webhook: stored }
+  return { step, logged, outcomes, webhook: stored, hasFreeSlot: !('waitMs' in next) }
 }
 
 test('only a status of 200 to 299 counts as delivered', async () => {
@@ -127,11 +133,18 @@ test('a failed attempt is tried again after the delay of its number, and no resp
     [4, 405_000],
   ] as const) {
     const { step, logged } = await attempt({ result: failed, attempts })
-    assert.ok(step !== 'done' && step.hasFailed)
+    assert.ok(typeof step === 'object' && step.hasFailed)
     assert.ok(step.delayMs >= 0.75 * longestMs && step.delayMs <= longestMs, `${step.delayMs} ms`)
     assert.equal([logged?.error, logged?.attempt, logged?.status], ['timeout', attempts + 1, undefined])
     assert.ok(logged?.nextAttemptAt)
   }
+})
+
+// Of a webhook that nothing is known of, one request at a time is made.
+test('an attempt that is interrupted gives its slot back, and leaves the delivery as it was', async () => {
+  const { step, logged, outcomes, hasFreeSlot } = await attempt({ result: new Error('The worker drains.') })
+  assert.equal([step, logged?.state, logged?.attempt, outcomes], ['thrown', 'pending', 0, []])
+  assert.is(hasFreeSlot, true)
 })
 
 test('a delivery is given up when its next attempt would be after its end', async () => {
