@@ -14,7 +14,7 @@ import { assignTests } from './assign-tests.ts'
 import { readChangedLines } from './changed-lines.ts'
 import { criticalRooms } from './critical-rooms.ts'
 import { generateMutations } from './generate-mutations.ts'
-import { keptMutations } from './kept/kept-mutations.ts'
+import { readKeptMutations } from './kept-mutations.ts'
 import { createLane, type Lane } from './lane.ts'
 import type { KeptMutation, Mutation } from './mutation.ts'
 import { type MutationCounts, runMutations, selectMutations, type Verdict } from './run-mutations.ts'
@@ -86,7 +86,7 @@ async function select() {
           .shuffled(all)
           .slice(0, Number(values.sample ?? all.length))
   const isKeptWanted = !values.generated
-  const kept = selectMutations(keptMutations, texts).filter(
+  const kept = selectMutations(await readKeptMutations(), texts).filter(
     ({ file, tests }) => isChanged(file) || tests.some((test) => isChanged(`tests/${test}`)),
   )
   const clouds = selectMutations(cloudMutations, texts).filter(({ file }) => isChanged(file))

@@ -3,11 +3,12 @@ import { join } from 'node:path'
 import * as assert from 'uvu/assert'
 import { root } from '../support/sst-platform.ts'
 import { suite } from '../support/suite.ts'
-import { keptMutations } from './kept/kept-mutations.ts'
+import { readKeptMutations } from './kept-mutations.ts'
 import { applyMutation, type Mutation } from './mutation.ts'
 import { runMutations, selectMutations } from './run-mutations.ts'
 
 const test = suite('mutations')
+const keptMutations = await readKeptMutations()
 
 const mutation: Mutation = { name: 'one', file: 'a.ts', before: 'min: 2', after: 'min: 0', effect: 'None.' }
 

@@ -1,0 +1,86 @@
+import type { KeptMutation } from '../../mutation.ts'
+
+const room = 'packages/api/src/downloads'
+
+export const mutations: readonly KeptMutation[] = [
+  {
+    name: 'a signed link lives two and a half hours',
+    file: `${room}/sign-download.ts`,
+    before: 'const lifeSeconds = 15 * 60',
+    after: 'const lifeSeconds = 150 * 60',
+    effect: 'A link that leaks opens a file for hours.',
+    tests: ['api/downloads/link-lifetimes.test.ts'],
+  },
+  {
+    name: 'signed links change every 50 minutes',
+    file: `${room}/sign-download.ts`,
+    before: 'const windowMs = 5 * 60 * 1000',
+    after: 'const windowMs = 50 * 60 * 1000',
+    effect: 'Links have expired when they are returned.',
+    tests: ['api/downloads/link-lifetimes.test.ts'],
+  },
+  {
+    name: 'a redirect is cached for longer than its link',
+    file: `${room}/download-routes.ts`,
+    before: 'const cachedMs = Math.min(redirectLifeMs, Math.max(0, expiresAt.getTime() - Date.now()))',
+    after: 'const cachedMs = redirectLifeMs',
+    effect: 'Near the end of role credentials, browsers follow a cached redirect to a link that has expired.',
+    tests: ['api/downloads/link-lifetimes.test.ts'],
+  },
+  {
+    name: 'a redirect is cached for fifty minutes',
+    file: `${room}/download-routes.ts`,
+    before: 'const redirectLifeMs = 5 * 60 * 1000',
+    after: 'const redirectLifeMs = 50 * 60 * 1000',
+    effect: 'An erased file is found for as long as its link, also by another user of the browser.',
+    tests: ['api/downloads/link-lifetimes.test.ts'],
+  },
+  {
+    name: 'shared caches keep redirects',
+    file: `${room}/download-routes.ts`,
+    before: '`private, max-age=',
+    after: '`public, max-age=',
+    effect: "A proxy gives one user's signed link to another.",
+    tests: ['api/downloads/link-lifetimes.test.ts'],
+  },
+  {
+    name: 'a file is served in every state',
+    file: `${room}/sign-download.ts`,
+    before: "if (upload.state !== 'ready' || !arrival) throw new AppError('upload_not_ready')",
+    after: "if (!arrival) throw new AppError('upload_not_ready')",
+    effect: 'A file is served before it was scanned for malware.',
+    tests: ['api/downloads/download.test.ts'],
+  },
+  {
+    name: 'an original without version is served after it was replaced',
+    file: `${room}/sign-download.ts`,
+    before: "if (present?.arrival.etag !== arrival.etag) throw new AppError('upload_not_ready')",
+    after: "if (!present) throw new AppError('upload_not_ready')",
+    effect: 'Bytes that nobody inspected are served from a bucket without versions.',
+    tests: ['api/downloads/download.test.ts'],
+  },
+  {
+    name: 'SVG is served as an image',
+    file: `${room}/served-type.ts`,
+    before: '(?!svg)',
+    after: '',
+    effect: 'A script in an SVG runs in the origin of the bucket.',
+    tests: ['api/downloads/download.test.ts'],
+  },
+  {
+    name: 'an original is shown in the browser',
+    file: `${room}/sign-download.ts`,
+    before: 'createContentDisposition(intent.filename)',
+    after: "createContentDisposition(intent.filename, { type: 'inline' })",
+    effect: "A link opens a stranger's file as a page of the bucket.",
+    tests: ['api/downloads/download.test.ts'],
+  },
+  {
+    name: 'caches give JSON to an image',
+    file: `${room}/download-routes.ts`,
+    before: "reply.header('vary', 'Accept, Origin')",
+    after: "reply.header('vary', 'Origin')",
+    effect: 'A page that has asked for JSON breaks the images of the next page.',
+    tests: ['api/downloads/download.test.ts'],
+  },
+]

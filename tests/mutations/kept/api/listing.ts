@@ -1,0 +1,86 @@
+import type { KeptMutation } from '../../mutation.ts'
+
+const room = 'packages/api/src/listing'
+
+export const mutations: readonly KeptMutation[] = [
+  {
+    name: 'listing: the rest of a page is skipped',
+    file: `${room}/list-uploads.ts`,
+    before: 'position = isWhole ? next : inRange[taken - 1]',
+    after: 'position = next',
+    effect: 'Uploads are on no page.',
+    tests: ['api/listing/pages-of-uploads.test.ts'],
+  },
+  {
+    name: 'listing: an incomplete part of the index is listed',
+    file: `${room}/newest-ids.ts`,
+    before: 'page.ids.filter((id) => id >= known.from)',
+    after: '[...page.ids]',
+    effect: 'Uploads that only S3 has are on no page.',
+    tests: ['api/listing/list-uploads.test.ts', 'api/listing/pages-of-uploads.test.ts'],
+  },
+  {
+    name: 'listing: a list ends where the index ends',
+    file: `${room}/newest-ids.ts`,
+    before: "if (isLimited || known.from === '') return",
+    after: 'if (isLimited || known.epoch === current) return',
+    effect: 'Owners of many uploads get short pages, one listing after another.',
+    tests: ['api/listing/pages-of-uploads.test.ts'],
+  },
+  {
+    name: 'listing: the index of an earlier epoch is believed',
+    file: `${room}/newest-ids.ts`,
+    before: 'if (page.known?.epoch !== current) {',
+    after: 'if (!page.known) {',
+    effect: 'After a failover, uploads that Redis lost are in no list.',
+    tests: ['api/listing/pages-of-uploads.test.ts'],
+  },
+  {
+    name: 'listing: oldest first, what is in the index only is left out',
+    file: `${room}/oldest-ids.ts`,
+    before: '[...new Set([...run.fromS3, ...indexed])].sort()',
+    after: '[...new Set(run.upTo === undefined ? indexed : run.fromS3)].sort()',
+    effect: 'Uploads whose bytes have not arrived are in no list.',
+    tests: ['api/listing/pages-of-uploads.test.ts'],
+  },
+  {
+    name: 'listing: a page with a filter skips what did not fit',
+    file: `${room}/list-uploads.ts`,
+    before: 'if (matching.length > room && last) taken',
+    after: 'if (matching.length > room && !last) taken',
+    effect: 'Matching uploads are on no page.',
+    tests: ['api/listing/upload-filter.test.ts', 'api/listing/pages-of-uploads.test.ts'],
+  },
+  {
+    name: 'listing: a page costs any number of lookups',
+    file: `${room}/list-uploads.ts`,
+    before: 'const spareLookups = 50',
+    after: 'const spareLookups = 5000',
+    effect: 'One request reads S3 thousands of times.',
+    tests: ['api/listing/list-uploads.test.ts'],
+  },
+  {
+    name: 'listing: a time filter excludes its start',
+    file: `${room}/upload-filter.ts`,
+    before: 'largestUploadIdOf(fromMs - 1)',
+    after: 'largestUploadIdOf(fromMs)',
+    effect: 'Who asks for a day misses its first uploads.',
+    tests: ['api/listing/upload-filter.test.ts'],
+  },
+  {
+    name: 'listing: anybody of a tenant lists any user',
+    file: `${room}/listed-owner.ts`,
+    before: "if (!hasScope(caller, 'tenant') && caller.user !== user) {",
+    after: "if (!hasScope(caller, 'tenant') && caller.user === undefined) {",
+    effect: 'A user of a tenant sees the uploads of another one.',
+    tests: ['api/tenants/users.test.ts'],
+  },
+  {
+    name: 'listing: a key without the scope names users',
+    file: `${room}/listed-owner.ts`,
+    before: "if (!hasScope(caller, 'tenant') && caller.user !== user) {",
+    after: "if (!hasScope(caller, 'tenant') && caller.user !== undefined && caller.user !== user) {",
+    effect: 'A key that was made for the tenant’s own files lists those of its users.',
+    tests: ['api/tenants/users.test.ts'],
+  },
+]

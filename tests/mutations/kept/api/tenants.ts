@@ -1,0 +1,95 @@
+import type { KeptMutation } from '../../mutation.ts'
+
+const room = 'packages/api/src/tenants'
+
+export const mutations: readonly KeptMutation[] = [
+  {
+    name: 'users are administered with tokens',
+    file: `${room}/user-routes.ts`,
+    before: "const config = { scope: 'tenant' } as const",
+    after: "const config = { scope: 'tokens' } as const",
+    effect: 'A key that only makes tokens erases users.',
+    tests: ['api/identity/route-scopes.test.ts'],
+  },
+  {
+    name: 'a key gives its creator more scopes',
+    file: `${room}/key-routes.ts`,
+    before: 'const missing = scopes.find((scope) => !hasScope(caller, scope))',
+    after: "const missing = scopes.find((scope) => scope === 'admin' && !hasScope(caller, scope))",
+    effect: 'A key of scope tenant makes itself a key that reads and writes uploads.',
+    tests: ['api/tenants/keys.test.ts'],
+  },
+  {
+    name: 'a new key never expires',
+    file: `${room}/key-routes.ts`,
+    before: 'expiresAtMs: expiresIn === undefined ? undefined : Date.now() + expiresIn * 1000,',
+    after: 'expiresAtMs: undefined,',
+    effect: 'A key that was made for an hour works for ever.',
+    tests: ['api/tenants/keys.test.ts'],
+  },
+  {
+    name: 'a new key lives a thousand times shorter',
+    file: `${room}/key-routes.ts`,
+    before: 'Date.now() + expiresIn * 1000,',
+    after: 'Date.now() + expiresIn,',
+    effect: 'A key that was made for an hour expires after four seconds.',
+    tests: ['api/tenants/keys.test.ts'],
+  },
+  {
+    name: 'a token is not revoked in the seconds of the clock skew',
+    file: `${room}/token-routes.ts`,
+    before: 'if (known.endsAtMs + clockSkewSeconds * 1000 > Date.now()) {',
+    after: 'if (known.endsAtMs > Date.now() + clockSkewSeconds * 1000) {',
+    effect: 'A revocation in the last seconds of a token is answered with 204 and does nothing.',
+    tests: ['api/tenants/tokens.test.ts'],
+  },
+  {
+    name: 'a tenant revokes tokens of others',
+    file: `${room}/token-routes.ts`,
+    before:
+      'return user === undefined ? tenantKeyOf(tokenOwner) === tenantKeyOf(tenant) : tokenOwner === owner',
+    after: 'return user === undefined ? tenant !== owner || tokenOwner !== owner : tokenOwner === owner',
+    effect: "A tenant ends the uploads of another tenant's users.",
+    tests: ['api/tenants/tokens.test.ts'],
+  },
+  {
+    name: 'a user makes tokens for other users',
+    file: `${room}/token-routes.ts`,
+    before: 'if (actsFor !== undefined && actsFor !== user) {',
+    after: "if (actsFor !== undefined && actsFor === '') {",
+    effect: 'A request that acts for one user gets a token of another.',
+    tests: ['api/tenants/tokens.test.ts'],
+  },
+  {
+    name: 'a token allows one byte less',
+    file: `${room}/token-limits.ts`,
+    before: 'if (maxFileBytes !== undefined && intent.size > maxFileBytes) {',
+    after: 'if (maxFileBytes !== undefined && intent.size >= maxFileBytes) {',
+    effect: 'A file of exactly the allowed size is refused.',
+    tests: ['api/tenants/token-limits.test.ts'],
+  },
+  {
+    name: 'a token entry is released twice',
+    file: `${room}/token-use.ts`,
+    before: 'if not bytes then return 0 end\n',
+    after: '',
+    effect: 'Each repeated DELETE lets a token upload one more file than it may.',
+    tests: ['api/tenants/token-use.test.ts'],
+  },
+  {
+    name: 'an erased file that had arrived is given back to its token',
+    file: `${room}/token-use.ts`,
+    before: 'if (token) await (arrival ? confirm(upload, token) : release(upload, token))',
+    after: 'if (token) await release(upload, token)',
+    effect: 'A browser uploads and erases for ever with a token of one file.',
+    tests: ['api/tenants/token-use.test.ts'],
+  },
+  {
+    name: 'the counts of a token end with it',
+    file: `${room}/token-use.ts`,
+    before: 'const marginMs = 24 * 60 * 60 * 1000',
+    after: 'const marginMs = 24 * 60 * 60',
+    effect: 'An upload that began with the token counts from 0 again in its last seconds.',
+    tests: ['api/tenants/token-use.test.ts'],
+  },
+]

@@ -1,0 +1,95 @@
+// biome-ignore-all lint/suspicious/noTemplateCurlyInString: these are texts of files, which contain template strings
+import type { KeptMutation } from '../../mutation.ts'
+
+const room = 'packages/local/src/doctor'
+
+export const mutations: readonly KeptMutation[] = [
+  {
+    name: 'doctor warns of a full Redis at once',
+    file: `${room}/redis-checks.ts`,
+    before: 'if (usedShare >= criticalShare)',
+    after: 'if (usedShare > 1)',
+    effect: 'A Redis that is about to refuse writes is a warning only.',
+    tests: ['local/doctor/redis-checks.test.ts'],
+  },
+  {
+    name: 'doctor accepts a replica',
+    file: `${room}/redis-checks.ts`,
+    before: "if (replication.get('role') === 'master')",
+    after: "if (replication.get('role') !== undefined)",
+    effect: 'A wrong REDIS_URL is not found.',
+    tests: ['local/doctor/redis-checks.test.ts'],
+  },
+  {
+    name: 'doctor counts draining workers',
+    file: `${room}/redis-checks.ts`,
+    before: "one.tier === tier && one.state === 'serving'",
+    after: 'one.tier === tier',
+    effect: 'A fleet that stops looks healthy.',
+    tests: ['local/doctor/redis-checks.test.ts'],
+  },
+  {
+    name: 'doctor counts one tier for the other',
+    file: `${room}/redis-checks.ts`,
+    before: "one.tier === tier && one.state === 'serving'",
+    after: "one.state === 'serving'",
+    effect: 'A missing worker is not found while an API instance runs.',
+    tests: ['local/doctor/redis-checks.test.ts'],
+  },
+  {
+    name: 'doctor leaves its image',
+    file: `${room}/api-checks.ts`,
+    before: "await api.send('DELETE', `/uploads/${body.id}`)",
+    after: 'await undefined',
+    effect: 'Each run of the doctor leaves a file.',
+    tests: ['local/doctor/api-and-machine.test.ts'],
+  },
+  {
+    name: 'doctor sends its key to S3',
+    file: `${room}/api-checks.ts`,
+    before: '...(address.origin === new URL(origin).origin && { headers: headers() }),',
+    after: 'headers: headers(),',
+    effect: 'The API key is sent to the CDN, and S3 refuses the request.',
+    tests: ['local/doctor/api-and-machine.test.ts'],
+  },
+  {
+    name: 'doctor accepts a variant that is gone',
+    file: `${room}/api-checks.ts`,
+    before: 'if (loaded && !loaded.ok) {',
+    after: 'if (loaded && loaded.status >= 500) {',
+    effect: 'A wrong CDN_ORIGIN is not found.',
+    tests: ['local/doctor/api-and-machine.test.ts'],
+  },
+  {
+    name: 'doctor sees disk in mebibytes',
+    file: `${room}/machine-checks.ts`,
+    before: 'const GiB = 1024 ** 3',
+    after: 'const GiB = 1024 ** 2',
+    effect: 'A disk with some megabytes is in order.',
+    tests: ['local/doctor/api-and-machine.test.ts'],
+  },
+  {
+    name: 'doctor does not know a denied action',
+    file: `${room}/role-checks.ts`,
+    before: "if (EvalDecision === 'allowed') continue",
+    after: "if (EvalDecision !== 'explicitDeny') continue",
+    effect: 'A role that lacks a right is complete for the doctor.',
+    tests: ['local/doctor/stage-checks.test.ts'],
+  },
+  {
+    name: 'doctor accepts eviction of a stage',
+    file: `${room}/elasticache-checks.ts`,
+    before: "if (policy?.ParameterValue === 'noeviction')",
+    after: 'if (policy?.ParameterValue !== undefined)',
+    effect: 'A Redis that deletes jobs is in order.',
+    tests: ['local/doctor/stage-checks.test.ts'],
+  },
+  {
+    name: 'doctor looks at the first page',
+    file: `${room}/elasticache-checks.ts`,
+    before: '    Marker = page.Marker\n  } while (Marker)\n  return error(',
+    after: '    Marker = undefined\n  } while (Marker)\n  return error(',
+    effect: 'The policy of Redis is not known although AWS tells it.',
+    tests: ['local/doctor/stage-checks.test.ts'],
+  },
+]
