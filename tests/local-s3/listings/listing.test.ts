@@ -1,5 +1,6 @@
 import fc from 'fast-check'
 import * as assert from 'uvu/assert'
+import { checkProperty } from '../../support/check-property.ts'
 import { suite } from '../../support/suite.ts'
 import { openContractTarget } from '../support/contract-target.ts'
 import { expectS3Error } from '../support/expect-s3-error.ts'
@@ -150,7 +151,7 @@ test('common prefixes equal those of a model, for any keys and any page size', a
   const runs = target.isLocal ? 25 : 3
   const key = fc.string({ unit: fc.constantFrom('a', 'b', '/', 'é'), minLength: 1, maxLength: 6 })
   let round = 0
-  await fc.assert(
+  await checkProperty(
     fc.asyncProperty(
       fc.uniqueArray(key, { minLength: 1, maxLength: 10 }),
       fc.integer({ min: 1, max: 4 }),
@@ -167,7 +168,7 @@ test('common prefixes equal those of a model, for any keys and any page size', a
         assert.equal(actual, { keys: [...expected.keys], prefixes: [...expected.prefixes] })
       },
     ),
-    { numRuns: runs },
+    { runs: runs },
   )
 })
 

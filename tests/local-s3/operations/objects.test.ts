@@ -1,5 +1,6 @@
 import fc from 'fast-check'
 import * as assert from 'uvu/assert'
+import { checkProperty } from '../../support/check-property.ts'
 import { suite } from '../../support/suite.ts'
 import { openContractTarget } from '../support/contract-target.ts'
 import { errorStatus, expectS3Error } from '../support/expect-s3-error.ts'
@@ -309,7 +310,7 @@ test('any keys can be stored, read and listed independently', async () => {
     .filter((candidate) => !/[\p{Cc}\ufffe\uffff]/u.test(candidate))
   const runs = target.isLocal ? 40 : 5
   let round = 0
-  await fc.assert(
+  await checkProperty(
     fc.asyncProperty(fc.uniqueArray(key, { minLength: 1, maxLength: 6 }), async (keys) => {
       const inner = `property-${round++}/`
       await Promise.all(keys.map((name) => client.putObject({ ...at(`${inner}${name}`), Body: name })))
@@ -324,7 +325,7 @@ test('any keys can be stored, read and listed independently', async () => {
         expected,
       )
     }),
-    { numRuns: runs },
+    { runs: runs },
   )
 })
 

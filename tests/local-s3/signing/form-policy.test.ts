@@ -6,6 +6,7 @@ import { createSignatureV4 } from '@millrace/local-s3/signing/signature-v4.ts'
 import type { UploadIntent } from '@millrace/shared/uploads/upload.ts'
 import fc from 'fast-check'
 import * as assert from 'uvu/assert'
+import { checkProperty } from '../../support/check-property.ts'
 import { suite } from '../../support/suite.ts'
 
 const test = suite('form policy')
@@ -51,7 +52,7 @@ function errorCodeOf(fields: Record<string, string>, now = Date.now()) {
 }
 
 test('verifyFormPolicy accepts each signed form and returns the announced size as its only size', async () => {
-  await fc.assert(
+  await checkProperty(
     fc.asyncProperty(anIntent, async (intent) => {
       const { contentLengthRange } = verifyFormPolicy(
         signatureV4,
@@ -61,13 +62,13 @@ test('verifyFormPolicy accepts each signed form and returns the announced size a
       )
       assert.equal(contentLengthRange, { min: intent.size, max: intent.size })
     }),
-    { numRuns: 60 },
+    { runs: 60 },
   )
 })
 
 test('verifyFormPolicy rejects a form with one field changed, removed or added', async () => {
   const change = fc.record({ pick: fc.nat(), value: text, kind: fc.constantFrom('change', 'remove', 'add') })
-  await fc.assert(
+  await checkProperty(
     fc.asyncProperty(anIntent, change, async (intent, { pick, value, kind }) => {
       const fields = await signFields(intent)
       // The field `bucket` is optional because the URL contains the bucket.
@@ -78,18 +79,18 @@ test('verifyFormPolicy rejects a form with one field changed, removed or added',
       const changed = kind === 'remove' ? others : { ...others, [name]: value }
       assert.ok(errorCodeOf(changed), `${kind} ${name}`)
     }),
-    { numRuns: 120 },
+    { runs: 120 },
   )
 })
 
 test('verifyFormPolicy rejects a form after an hour or for another bucket', async () => {
-  await fc.assert(
+  await checkProperty(
     fc.asyncProperty(anIntent, fc.integer({ min: 1, max: 10 ** 9 }), async (intent, lateMs) => {
       const fields = await signFields(intent)
       assert.is(errorCodeOf(fields, Date.now() + 60 * 60 * 1000 + lateMs), 'AccessDenied')
       assert.throws(() => verifyFormPolicy(signatureV4, fields, 'other', Date.now()), isS3Error)
     }),
-    { numRuns: 20 },
+    { runs: 20 },
   )
 })
 

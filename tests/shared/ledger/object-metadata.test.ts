@@ -8,19 +8,20 @@ import {
 import type { UploadIntent } from '@millrace/shared/uploads/upload.ts'
 import fc from 'fast-check'
 import * as assert from 'uvu/assert'
+import { checkProperty } from '../../support/check-property.ts'
 import { suite } from '../../support/suite.ts'
 
 const test = suite('object metadata')
 const fallback = { filename: 'unnamed', preset: 'default' }
 
-test('an intent is read from the object metadata that it was converted to', () => {
+test('an intent is read from the object metadata that it was converted to', async () => {
   const names = fc
     .string({ unit: 'grapheme', minLength: 1, maxLength: 100 })
     .filter((name) => name.isWellFormed())
   const metadataFields = fc.dictionary(fc.stringMatching(/^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/), names, {
     noNullPrototype: true,
   })
-  fc.assert(
+  await checkProperty(
     fc.property(names, metadataFields, fc.boolean(), (filename, metadata, withHash) => {
       const intent: UploadIntent = {
         filename,
@@ -90,7 +91,7 @@ test('an intent that fits percent-encoded is stored so, as earlier versions read
   )
 })
 
-test('invalid object metadata is replaced by the fallback or ignored', () => {
+test('invalid object metadata is replaced by the fallback or ignored', async () => {
   const invalid = {
     filename: '%E0%A4%A',
     preset: '../../etc',
@@ -104,7 +105,7 @@ test('invalid object metadata is replaced by the fallback or ignored', () => {
     size: 3,
     preset: 'default',
   })
-  fc.assert(
+  await checkProperty(
     fc.property(fc.dictionary(fc.string(), fc.string()), (metadata) => {
       fromObjectMetadata({ contentType: 'a/b', size: 0, metadata }, fallback)
     }),

@@ -25,12 +25,13 @@ export function createEraseUpload(deps: {
   const { records, queue, imports, listErasable, erasures, finishErasure, onErased } = deps
 
   /**
-   * Writes the erasure marker to S3 before anything is deleted. After that, nothing restores the upload: no active job, no late event, no
-   * bytes sent to a URL that was signed before, also if Redis loses its data. If the process dies, the event of the
-   * marker lets a worker finish. A repeated call erases the objects that an interrupted one left.
+   * Writes the erasure marker to S3 before anything is deleted. After that, nothing restores the upload: no active job, no
+   * late event, no bytes sent to a URL that was signed before, also if Redis loses its data. If the process dies, the event
+   * of the marker lets a worker finish. A repeated call erases the objects that an interrupted one left.
    *
    * A worker handles the event of the marker at once, and may be the first to erase. So the objects are listed before the
-   * marker is written: the receipt names them, whoever erases them.
+   * marker is written: the receipt names them, whoever erases them. They are listed again afterwards: what arrived in
+   * between is erased as well.
    */
   return async function eraseUpload({ owner, id }: UploadAddress): Promise<ErasureReceipt> {
     // Without its record, a waiting job is not removed. It finds the upload erased and ends.
