@@ -5,6 +5,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { startServiceProcess } from '@millrace/local/fleet/service-process.ts'
 import { signalProcess } from '@millrace/local/setup/process-signals.ts'
+import { processEnvironment } from '../support/process-environment.ts'
 import { type CloudProcess, startCloudProcess } from './cloud-process.ts'
 import { createFakeClocks } from './fake-clocks.ts'
 import { presetsJson } from './files.ts'
@@ -195,11 +196,9 @@ function commonVariables(
   cloud: CloudProcess,
   { owners, sourcePort }: { owners: Owner[]; sourcePort: number },
 ): NodeJS.ProcessEnv {
-  const { PATH, NODE_COMPILE_CACHE } = process.env
   const sha256 = (text: string) => createHash('sha256').update(text).digest('hex')
   return {
-    ...(PATH !== undefined && { PATH }),
-    ...(NODE_COMPILE_CACHE !== undefined && { NODE_COMPILE_CACHE }),
+    ...processEnvironment(),
     ...cloud.environment,
     REDIS_PREFIX: redisPrefix,
     HOST: '127.0.0.1',

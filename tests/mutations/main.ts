@@ -8,6 +8,7 @@ import { StartError } from '@millrace/local/setup/start-error.ts'
 import { createRandom } from '../chaos/random.ts'
 import { mutateClouds } from '../stacks/mutations/mutate-clouds.ts'
 import { mutations as cloudMutations } from '../stacks/mutations/mutation-list.ts'
+import { prebuildPackages } from '../support/prebuilt-packages.ts'
 import { root } from '../support/sst-platform.ts'
 import { openTestRedis } from '../support/test-redis.ts'
 import { assignTests } from './assign-tests.ts'
@@ -53,7 +54,8 @@ const total = { killed: 0, tested: 0 }
 const directory = await mkdtemp(join(tmpdir(), 'millrace-mutations-'))
 const redis = await openTestRedis(print)
 try {
-  const environment = { ...process.env, REDIS_URL: redis.url }
+  const nodeOptions = [process.env['NODE_OPTIONS'], await prebuildPackages()].filter(Boolean).join(' ')
+  const environment = { ...process.env, REDIS_URL: redis.url, NODE_OPTIONS: nodeOptions }
   const lanes = await Promise.all(
     Array.from({ length: Number(values.lanes) }, (_, index) =>
       createLane({ directory: join(directory, String(index)), environment, signal }),

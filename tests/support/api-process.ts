@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process'
 import { EventEmitter, once } from 'node:events'
 import { createInterface } from 'node:readline'
 import type { Environment } from '@millrace/shared/service/environment.ts'
+import { processEnvironment } from './process-environment.ts'
 
 const entry = new URL('../../packages/api/src/main.ts', import.meta.url).pathname
 
@@ -13,12 +14,10 @@ export type ApiProcess = Awaited<ReturnType<typeof startApiProcess>>
  * @param environment all variables of its config except PORT
  */
 export async function startApiProcess(environment: Environment) {
-  const { PATH, NODE_COMPILE_CACHE } = process.env
   const child = spawn(process.execPath, [entry], {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: {
-      ...(PATH !== undefined && { PATH }),
-      ...(NODE_COMPILE_CACHE !== undefined && { NODE_COMPILE_CACHE }),
+      ...processEnvironment(),
       ...environment,
       PORT: '0',
     },

@@ -8,6 +8,7 @@ import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
 import * as assert from 'uvu/assert'
 import { type ApiInstances, startApiInstances } from '../../support/api-instances.ts'
+import { processEnvironment } from '../../support/process-environment.ts'
 import { suite } from '../../support/suite.ts'
 
 const MiB = 1024 ** 2
@@ -19,9 +20,6 @@ const maxGrowthMiB = 128
 
 const test = suite('memory of direct uploads', {}, { limitMs: 30_000 + fileMiB * 50 })
 const main = fileURLToPath(import.meta.resolve('@millrace/api/main.ts'))
-const { PATH, NODE_COMPILE_CACHE } = process.env
-/** What an instance gets of the environment of the tests. */
-const inherited = { PATH, NODE_COMPILE_CACHE }
 let api: ApiInstances
 let child: ChildProcess
 let url: string
@@ -30,7 +28,7 @@ let idlePeakMiB: number
 test.before(async () => {
   api = await startApiInstances()
   child = spawn(process.execPath, [main], {
-    env: { ...inherited, ...api.environment, LOG_LEVEL: 'info', PORT: '0' },
+    env: { ...processEnvironment(), ...api.environment, LOG_LEVEL: 'info', PORT: '0' },
     stdio: ['ignore', 'pipe', 'inherit'],
   })
   const lines = createInterface({ input: child.stdout ?? Readable.from([]) })

@@ -11,6 +11,7 @@ import { Compile } from 'typebox/compile'
 import * as assert from 'uvu/assert'
 import { type ApiInstances, startApiInstances } from '../../support/api-instances.ts'
 import { bodyOf, createHttpClient } from '../../support/http-client.ts'
+import { processEnvironment } from '../../support/process-environment.ts'
 import { announce } from '../../support/send-upload.ts'
 import { suite } from '../../support/suite.ts'
 
@@ -18,9 +19,6 @@ const test = suite('graceful close')
 const main = fileURLToPath(import.meta.resolve('@millrace/api/main.ts'))
 /** Preloaded: an exception that nothing catches, when the test wants it. */
 const throwOnSignal = `data:text/javascript,process.on('SIGUSR2', () => { throw new Error('crash') })`
-const { PATH, NODE_COMPILE_CACHE } = process.env
-/** What an instance gets of the environment of the tests. */
-const inherited = { PATH, NODE_COMPILE_CACHE }
 let api: ApiInstances
 
 test.before(async () => {
@@ -31,7 +29,7 @@ test.after(() => api.close())
 /** Starts an instance as a separate process, as in production. */
 async function startProcess(environment: Record<string, string> = {}) {
   const child = spawn(process.execPath, [main], {
-    env: { ...inherited, ...api.environment, LOG_LEVEL: 'info', PORT: '0', ...environment },
+    env: { ...processEnvironment(), ...api.environment, LOG_LEVEL: 'info', PORT: '0', ...environment },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
   const url = await new Promise<string>((resolve, reject) => {
@@ -113,7 +111,7 @@ test('a second signal does not disturb the shutdown', async () => {
 /** Starts an instance that is expected to end. @returns its exit code and the records that it logged */
 async function runToEnd(environment: Record<string, string>, whenListening?: (child: ChildProcess) => void) {
   const child = spawn(process.execPath, ['--import', throwOnSignal, main], {
-    env: { ...inherited, ...api.environment, LOG_LEVEL: 'info', PORT: '0', ...environment },
+    env: { ...processEnvironment(), ...api.environment, LOG_LEVEL: 'info', PORT: '0', ...environment },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
   const records: { level: number; event?: string; err?: { message: string } }[] = []

@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
 import * as assert from 'uvu/assert'
+import { processEnvironment } from '../../support/process-environment.ts'
 import { suite } from '../../support/suite.ts'
 
 const test = suite('start with wrong settings')
@@ -35,9 +36,8 @@ const missing = ['BUCKET is missing.', 'EVENTS_QUEUE_URL is missing.']
 
 /** Starts a service as the process that it is in production, and waits for its end. */
 async function runMain(entry: string, wrong: [string, string, string][]) {
-  const { PATH, NODE_COMPILE_CACHE } = process.env
   const child = spawn(process.execPath, [fileURLToPath(import.meta.resolve(entry))], {
-    env: { PATH, NODE_COMPILE_CACHE, ...Object.fromEntries(wrong) },
+    env: { ...processEnvironment(), ...Object.fromEntries(wrong) },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
   const [out, problems] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'exit')])

@@ -36,11 +36,17 @@ export const redisProgram: Program = {
   packages: { 'apt-get': 'redis-tools', dnf: 'redis', apk: 'redis', brew: 'redis' },
 }
 
+/** Debian's shell without windows and their graphics: the same engine for a third less CPU time in the tests. */
 export const chromiumProgram: Program = {
   title: 'Chromium, which the browser tests use,',
-  names: ['chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable'],
+  names: ['chromium-headless-shell', 'chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable'],
   alternative: 'set CHROMIUM to its path',
-  packages: { 'apt-get': 'chromium', dnf: 'chromium', apk: 'chromium', brew: 'chromium' },
+  packages: {
+    'apt-get': 'chromium-headless-shell',
+    dnf: 'chromium',
+    apk: 'chromium',
+    brew: 'chromium',
+  },
 }
 
 export const shellcheckProgram: Program = {
