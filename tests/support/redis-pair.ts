@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { startRedisServer } from '@millrace/local/cloud/redis-server.ts'
 import { Redis } from 'ioredis'
 import { startTcpProxy } from './tcp-proxy.ts'
+import { until } from './until.ts'
 
 export type RedisPair = Awaited<ReturnType<typeof startRedisPair>>
 
@@ -17,7 +18,7 @@ export async function startRedisPair() {
   const primary = new Redis(first.url)
   const replica = new Redis(second.url)
   await replica.replicaof('127.0.0.1', first.port)
-  while (!/master_link_status:up/.test(await replica.info('replication')));
+  await until(async () => /master_link_status:up/.test(await replica.info('replication')))
   const proxy = await startTcpProxy(first.port)
   return {
     /** The address that leads to the primary, also after a failover. */

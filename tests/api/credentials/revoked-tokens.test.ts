@@ -6,6 +6,7 @@ import { userOwner } from '@millrace/shared/uploads/owner.ts'
 import * as assert from 'uvu/assert'
 import { type ApiInstances, startApiInstances } from '../../support/api-instances.ts'
 import { suite } from '../../support/suite.ts'
+import { until } from '../../support/until.ts'
 
 const test = suite('revoked tokens')
 const log = createLog({ level: 'silent', instance: 'test' })
@@ -50,7 +51,7 @@ function instance(options: { prefix?: string; pollMs?: number; maxAgeMs?: number
 
 /** Resolves once the instance knows the revocation. */
 async function untilKnown({ has }: Pick<ReturnType<typeof instance>, 'has'>, id: string): Promise<void> {
-  while (!(await has(id))) await new Promise((resolve) => setTimeout(resolve, 5))
+  await until(() => has(id))
 }
 
 test('a revocation is known at once where it was made, and in other instances by a message', async () => {

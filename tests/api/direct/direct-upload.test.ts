@@ -1,7 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { connect } from 'node:net'
-import { setImmediate as immediate } from 'node:timers/promises'
 import { GetObjectCommand, ListMultipartUploadsCommand, ListObjectsV2Command } from '@aws-sdk/client-s3'
 import { Problem } from '@millrace/api/http/problem.ts'
 import { UploadPage } from '@millrace/api/uploads/upload-routes.ts'
@@ -11,6 +10,7 @@ import * as assert from 'uvu/assert'
 import { type ApiInstances, startApiInstances } from '../../support/api-instances.ts'
 import { bodyOf, createHttpClient, type HttpClient } from '../../support/http-client.ts'
 import { suite } from '../../support/suite.ts'
+import { until } from '../../support/until.ts'
 
 const test = suite('direct upload')
 const MiB = 1024 ** 2
@@ -335,11 +335,6 @@ async function beginUpload(headers: string[], firstBytes: Uint8Array) {
   )
   if (!socket.write(firstBytes)) await once(socket, 'drain')
   return socket
-}
-
-/** Polls until a condition is met for which there is no event. */
-async function until(isMet: () => Promise<boolean>) {
-  while (!(await isMet())) await immediate()
 }
 
 const interrupted: [name: string, headers: string[], firstBytes: () => Uint8Array][] = [

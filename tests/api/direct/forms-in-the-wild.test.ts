@@ -1,7 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { connect } from 'node:net'
-import { setImmediate as immediate } from 'node:timers/promises'
 import { SentFiles } from '@millrace/api/direct/direct-upload-routes.ts'
 import { Problem } from '@millrace/api/http/problem.ts'
 import { UploadPage } from '@millrace/api/uploads/upload-routes.ts'
@@ -11,6 +10,7 @@ import * as assert from 'uvu/assert'
 import { type ApiInstances, startApiInstances } from '../../support/api-instances.ts'
 import { bodyOf, createHttpClient, type HttpClient, type HttpResponse } from '../../support/http-client.ts'
 import { suite } from '../../support/suite.ts'
+import { until } from '../../support/until.ts'
 
 const test = suite('forms in the wild')
 const MiB = 1024 ** 2
@@ -213,9 +213,9 @@ test('a form of several files keeps the first one if its client disconnects in t
   )
   if (!socket.write(form.subarray(0, 5 * MiB))) await once(socket, 'drain')
   const namesOf = async () => (await list()).map(({ filename, state }) => `${filename} ${state}`)
-  while ((await namesOf()).length < 2) await immediate()
+  await until(async () => (await namesOf()).length >= 2)
   socket.destroy()
-  while ((await namesOf()).length > 1) await immediate()
+  await until(async () => (await namesOf()).length <= 1)
   assert.equal(await namesOf(), ['a received'])
 })
 

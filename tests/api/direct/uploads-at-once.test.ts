@@ -8,6 +8,7 @@ import { createHttpClient } from '../../support/http-client.ts'
 import { openConnection, type RawConnection } from '../../support/raw-connection.ts'
 import { suite } from '../../support/suite.ts'
 import { createTus, openPatch, patchTus } from '../../support/tus-client.ts'
+import { until } from '../../support/until.ts'
 
 const test = suite('uploads at once')
 const problem = Compile(Problem)
@@ -59,7 +60,7 @@ async function refusalOf(headers: Record<string, string>) {
 
 /** Waits until an upload is accepted again: that a client is gone has no event for the test. */
 async function untilAccepted(headers: Record<string, string>) {
-  while ((await send(headers)).status !== 201) await immediate()
+  await until(async () => (await send(headers)).status === 201)
 }
 
 test('an address, an owner and the instance receive a limited number of files at once', async () => {
@@ -125,7 +126,7 @@ test('tus requests with bytes count, and others do not', async () => {
   const patches = [path, other].map((path) => openPatch(client, api.url + path, { offset: 0, length: 100 }))
   for (const patch of patches) await patch.send(Buffer.alloc(10))
   for (const path of [third, other]) {
-    while ((await api.redis.keys(`${api.prefix}:*:tus:*:lock`)).length < 2) await immediate()
+    await until(async () => (await api.redis.keys(`${api.prefix}:*:tus:*:lock`)).length >= 2)
     const refused = await patchTus(client, api.url + path, { offset: 0, bytes: new Uint8Array(100) })
     assert.equal([refused.status, refused.code], [429, 'too_many_uploads'])
   }

@@ -14,6 +14,7 @@ import { type ApiInstances, startApiInstances } from '../../support/api-instance
 import { openEventStream } from '../../support/event-stream.ts'
 import { bodyOf, createHttpClient } from '../../support/http-client.ts'
 import { suite } from '../../support/suite.ts'
+import { until } from '../../support/until.ts'
 import { watchCluster } from '../../support/watch-cluster.ts'
 
 const test = suite('cluster')
@@ -254,7 +255,7 @@ test('a CPU burn stops when its client disconnects', async () => {
   await waitForCluster(open, ({ instances }) => (instances[0]?.busy ?? 0) > requests.length)
   assert.is((await client.get('/load/1')).status, 429)
   for (const request of requests) request.destroy()
-  while ((await client.get('/load/1')).status !== 200);
+  await until(async () => (await client.get('/load/1')).status === 200)
 })
 
 test('heartbeats and samples that are not JSON are skipped', async () => {

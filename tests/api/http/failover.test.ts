@@ -10,6 +10,7 @@ import { bodyOf, createHttpClient } from '../../support/http-client.ts'
 import { type RedisPair, startRedisPair } from '../../support/redis-pair.ts'
 import { announce, readUpload } from '../../support/send-upload.ts'
 import { suite } from '../../support/suite.ts'
+import { until } from '../../support/until.ts'
 
 const test = suite('failover under the API', {}, { limitMs: 60_000 })
 const small = { filename: 'a', contentType: 'a/b', size: 7 }
@@ -41,7 +42,7 @@ test('an instance that keeps its connections to a demoted primary answers 503 un
   assert.is(refused.status, 503)
   assert.is(refused.headers.get('retry-after'), '5')
   assert.is(bodyOf(refused, Problem).code, 'dependency_unavailable')
-  while ((await client.post('/uploads', small)).status !== 201);
+  await until(async () => (await client.post('/uploads', small)).status === 201)
   assert.is((await client.get('/ready')).status, 200)
   assert.is((await readUpload(client, id)).state, 'awaiting')
   // Changes on the new primary reach the watchers.

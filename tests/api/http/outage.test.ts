@@ -8,6 +8,7 @@ import { startApiInstances } from '../../support/api-instances.ts'
 import { bodyOf, createHttpClient } from '../../support/http-client.ts'
 import { announce } from '../../support/send-upload.ts'
 import { suite } from '../../support/suite.ts'
+import { until } from '../../support/until.ts'
 
 const test = suite('outage')
 
@@ -57,7 +58,7 @@ test('while Redis is full or read-only, writes get 503, and succeed when it reco
     const { code } = bodyOf(response, Problem)
     // A full Redis refuses the write, or the API has already seen that it is full.
     assert.ok(code === 'dependency_unavailable' || code === 'storage_busy', code)
-    while ((await write()).status !== 201);
+    await until(async () => (await write()).status === 201)
   }
   await api.close()
   await server.close()

@@ -12,6 +12,7 @@ import { openEventStream } from '../../support/event-stream.ts'
 import { bodyOf, createHttpClient, type HttpClient, type HttpResponse } from '../../support/http-client.ts'
 import { announce } from '../../support/send-upload.ts'
 import { suite } from '../../support/suite.ts'
+import { until } from '../../support/until.ts'
 
 const test = suite('sessions signed in with an API key')
 
@@ -250,7 +251,8 @@ test('when its key is revoked, a session ends at once, with its event streams, a
   const { key, id } = await createKey({ scopes: ['uploads:read', 'uploads:write'] })
   const client = await signedInClient(key)
   // The other instance hears of the key a moment later.
-  for (const base of api.urls) while ((await client.get('/uploads', { base })).status === 401);
+  for (const base of api.urls)
+    await until(async () => (await client.get('/uploads', { base })).status !== 401)
   const streams = await Promise.all(api.urls.map((base) => openEventStream(new URL('/events', base), client)))
   for (const stream of streams) assert.ok(await stream.next())
   assert.is((await revoke(id)).status, 204)
@@ -390,12 +392,12 @@ test('requests of the session are uses of its key', async () => {
   const redisKey = `${api.prefix}:key-used:${id}`
   const hasUse = () => api.redis.exists(redisKey)
   // Signing in is one. Each instance notes an hour once.
-  while (!(await hasUse()));
+  await until(async () => (await hasUse()) === 1)
   await api.redis.del(redisKey)
   const base = api.urls[1] ?? ''
   // A message tells the other instance of the key.
-  while ((await client.get('/uploads', { base })).status === 401);
-  while (!(await hasUse()));
+  await until(async () => (await client.get('/uploads', { base })).status !== 401)
+  await until(async () => (await hasUse()) === 1)
 })
 
 test('a session that is signed in with a key keeps its label apart, and a user that signs in replaces it', async () => {

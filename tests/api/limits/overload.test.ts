@@ -5,6 +5,7 @@ import { type ApiInstances, startApiInstances } from '../../support/api-instance
 import { startApiProcess } from '../../support/api-process.ts'
 import { bodyOf, createHttpClient } from '../../support/http-client.ts'
 import { suite } from '../../support/suite.ts'
+import { until } from '../../support/until.ts'
 
 const test = suite('overload', {}, { limitMs: 60_000 })
 let api: ApiInstances | undefined
@@ -56,9 +57,9 @@ test('an instance whose event loop is free again serves requests again', async (
   api = await startApiInstances({ environment: { MAX_EVENT_LOOP_DELAY_MS: '20' } })
   const client = createHttpClient(api.url)
   const unblock = blockEventLoop(60)
-  while ((await client.get('/uploads')).status === 200);
+  await until(async () => (await client.get('/uploads')).status !== 200)
   unblock()
-  while ((await client.get('/uploads')).status === 503);
+  await until(async () => (await client.get('/uploads')).status !== 503)
 })
 
 test('an instance that gets little CPU time from a busy machine refuses nothing', async () => {

@@ -21,6 +21,7 @@ import { type S3Proxy, type SeenRequest, startS3Proxy } from '../../support/s3-p
 import { announce } from '../../support/send-upload.ts'
 import { suite } from '../../support/suite.ts'
 import { createTestLifecycle } from '../../support/test-lifecycle.ts'
+import { until } from '../../support/until.ts'
 
 const test = suite('list of uploads')
 const hourMs = 60 * 60 * 1000
@@ -141,11 +142,6 @@ async function listAll(query: string): Promise<string[]> {
     cursor = page.nextCursor
   } while (cursor)
   return ids
-}
-
-/** Asks until the result is the expected one. */
-async function until(isExpected: () => Promise<boolean>): Promise<void> {
-  while (!(await isExpected()));
 }
 
 test('eight first lists of an owner at two instances cost one listing of S3', async () => {

@@ -7,6 +7,7 @@ import { bodyOf, createHttpClient } from '../../support/http-client.ts'
 import { parsePrometheusText, sumOf } from '../../support/prometheus-text.ts'
 import { openConnection } from '../../support/raw-connection.ts'
 import { suite } from '../../support/suite.ts'
+import { until } from '../../support/until.ts'
 
 const test = suite('metrics of the API')
 const admin = newApiKey('ops', ['admin'])
@@ -113,10 +114,10 @@ test('a client that disconnects before the response is counted without a status'
     signal: closing.signal,
     headers: { 'content-type': 'image/png' },
   }).catch(() => undefined)
-  while (sumOf(await read(), active) === 0);
+  await until(async () => sumOf(await read(), active) !== 0)
   closing.abort()
   await sent
-  while (sumOf(await read(), requests, { status: 'none' }) !== before + 1);
+  await until(async () => sumOf(await read(), requests, { status: 'none' }) === before + 1)
   assert.is(sumOf(await read(), active), 0)
 })
 

@@ -7,6 +7,7 @@ import { type ApiInstances, startApiInstances } from '../../support/api-instance
 import { createHttpClient } from '../../support/http-client.ts'
 import { runCommand } from '../../support/run-command.ts'
 import { suite } from '../../support/suite.ts'
+import { until } from '../../support/until.ts'
 
 const test = suite('npm run api-key')
 const program = join(import.meta.dirname, '../../../packages/local/src/api-key-main.ts')
@@ -30,7 +31,7 @@ const run = (...parameters: string[]) =>
 async function useUntil(status: number, key: string): Promise<void> {
   await api.redis.publish(`${api.prefix}:api-keys`, '')
   const headers = { authorization: `Bearer ${key}` }
-  while ((await createHttpClient(api.url).get('/uploads', { headers })).status !== status);
+  await until(async () => (await createHttpClient(api.url).get('/uploads', { headers })).status === status)
 }
 
 test('npm run api-key creates, lists and revokes keys of a running npm start', async () => {

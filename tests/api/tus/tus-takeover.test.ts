@@ -8,6 +8,7 @@ import { type S3Proxy, startS3Proxy } from '../../support/s3-proxy.ts'
 import { readUpload } from '../../support/send-upload.ts'
 import { suite } from '../../support/suite.ts'
 import { createTus, openPatch, patchTus, tusChecksum, tusOffset } from '../../support/tus-client.ts'
+import { until } from '../../support/until.ts'
 
 const MiB = 1024 ** 2
 const test = suite('requests of one tus upload at the same time', {}, { limitMs: 60_000 })
@@ -49,7 +50,7 @@ async function originalOf(path: string): Promise<string> {
 
 /** Waits until a request has the lock of an upload, or stores its last bytes. */
 async function untilKey(path: string, name: 'lock' | 'ending'): Promise<void> {
-  while ((await api.redis.keys(`${api.prefix}:*:tus:${idOf(path)}:${name}`)).length === 0);
+  await until(async () => (await api.redis.keys(`${api.prefix}:*:tus:${idOf(path)}:${name}`)).length !== 0)
 }
 
 test('HEAD never ends a running PATCH, on its instance and on others, and tells only what is stored', async () => {
@@ -105,7 +106,7 @@ test('the next PATCH continues where a connection broke unnoticed, without waiti
   for (const size of [60_000, 8 * MiB]) {
     await dead.send(bytes.subarray(sent, sent + size))
     sent += size
-    while ((await tusOffset(client, path, second)) < sent);
+    await until(async () => (await tusOffset(client, path, second)) >= sent)
   }
   const next = await patchTus(client, second + path, { offset: sent, bytes: bytes.subarray(sent) })
   assert.equal([next.status, next.offset], [204, bytes.length])
@@ -119,7 +120,7 @@ test('a client that was silent continues in the same request, also if another on
   const path = await createTus(client, bytes.length)
   const patch = openPatch(client, first + path, { offset: 0, length: bytes.length })
   await patch.send(bytes.subarray(0, 60_000))
-  while ((await tusOffset(client, path, first)) < 60_000);
+  await until(async () => (await tusOffset(client, path, first)) >= 60_000)
   for (const base of [first, second]) {
     const late = await patchTus(client, base + path, { offset: 0, bytes })
     assert.equal([late.status, late.code], [409, 'upload_offset_mismatch'])

@@ -26,6 +26,7 @@ import {
   tusMetadata,
   tusOffset,
 } from '../../support/tus-client.ts'
+import { until } from '../../support/until.ts'
 
 const MiB = 1024 ** 2
 const test = suite('tus')
@@ -74,7 +75,7 @@ async function readOriginal(id: string) {
 
 /** Waits until a request has the lock of an upload, or until none has it. */
 async function untilLocked(path: string, count: 0 | 1 = 1): Promise<void> {
-  while ((await api.redis.keys(`${api.prefix}:*:tus:${idOf(path)}:lock`)).length !== count);
+  await until(async () => (await api.redis.keys(`${api.prefix}:*:tus:${idOf(path)}:lock`)).length === count)
 }
 
 /** Sends an invalid POST request. Returns its problem. */

@@ -23,6 +23,7 @@ import { type ApiProcess, startApiProcess } from '../../support/api-process.ts'
 import { bodyOf, createHttpClient, type HttpResponse } from '../../support/http-client.ts'
 import { type S3Proxy, type SeenRequest, startS3Proxy } from '../../support/s3-proxy.ts'
 import { suite } from '../../support/suite.ts'
+import { until } from '../../support/until.ts'
 
 const test = suite('Idempotency-Key of an instance that died', {}, { limitMs: 60_000 })
 const MiB = 1024 ** 2
@@ -381,9 +382,5 @@ test('a repeated request that fails does not undo an upload whose bytes arrived 
   assert.is(await api.redis.hexists(`${api.prefix}:{shop}:quota:held`, id), 1)
   assert.is(bodyOf(await client.send(key), UploadView).id, id)
 })
-
-async function until(isMet: () => Promise<boolean>): Promise<void> {
-  while (!(await isMet())) {}
-}
 
 test.run()

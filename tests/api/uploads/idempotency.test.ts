@@ -16,6 +16,7 @@ import { type ApiInstances, startApiInstances } from '../../support/api-instance
 import { bodyOf, createHttpClient, type HttpClient, type HttpResponse } from '../../support/http-client.ts'
 import { formOf, multipartOf, sendForm } from '../../support/send-upload.ts'
 import { suite } from '../../support/suite.ts'
+import { until } from '../../support/until.ts'
 
 const test = suite('Idempotency-Key')
 const MiB = 1024 ** 2
@@ -532,9 +533,5 @@ test('a key of which nothing is found is not searched a second time', async () =
   assert.is(searches[0], uploadIdTail(ids[0] ?? ''))
   assert.is(searches.length, 1)
 })
-
-async function until(isMet: () => Promise<boolean>): Promise<void> {
-  while (!(await isMet())) {}
-}
 
 test.run()

@@ -19,6 +19,7 @@ import {
 } from '../../support/send-upload.ts'
 import { suite } from '../../support/suite.ts'
 import { createTus, patchTus } from '../../support/tus-client.ts'
+import { until } from '../../support/until.ts'
 import { waysToSend } from '../../support/ways-to-send.ts'
 
 const test = suite('storage busy')
@@ -50,7 +51,7 @@ test.before(async () => {
   // So much that connections and scripts, which use memory too, do not fill the rest of it.
   await api.redis.setrange('filler', 32 * MiB, 'x')
   await limitRedisMemory(api.redis, 0.85)
-  while ((await client.post('/uploads', small)).status !== 503);
+  await until(async () => (await client.post('/uploads', small)).status === 503)
 })
 test.after(async () => {
   await api.close()
@@ -97,7 +98,7 @@ test('while Redis is almost full, a repeated request gets its upload', async () 
 
 test('when Redis has memory again, uploads are admitted', async () => {
   await limitRedisMemory(api.redis, 0.5)
-  while ((await client.post('/uploads', small)).status !== 201);
+  await until(async () => (await client.post('/uploads', small)).status === 201)
 })
 
 test.run()

@@ -16,6 +16,7 @@ import { newUploadId } from '@millrace/shared/uploads/upload-id.ts'
 import type { Redis } from 'ioredis'
 import * as assert from 'uvu/assert'
 import { suite } from '../../support/suite.ts'
+import { until } from '../../support/until.ts'
 
 const test = suite('publisher of the queue load')
 const periodMs = 10_000
@@ -286,7 +287,7 @@ test('the API takes the lease only after it was free for the whole delay', async
     await look()
     assert.is(await worker.holder(), undefined, 'the wait began again')
     nowMs = 19_999
-    while ((await worker.holder()) === undefined) await redis.ping()
+    await until(async () => (await worker.holder()) !== undefined)
     assert.is(await worker.holder(), 'api-1')
   } finally {
     performance.now = realMonotonic

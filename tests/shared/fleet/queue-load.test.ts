@@ -9,6 +9,7 @@ import { newUploadId } from '@millrace/shared/uploads/upload-id.ts'
 import * as assert from 'uvu/assert'
 import { type ProxyAction, type S3Proxy, startS3Proxy } from '../../support/s3-proxy.ts'
 import { suite } from '../../support/suite.ts'
+import { until } from '../../support/until.ts'
 import {
   type CloudWatchServer,
   startCloudWatchServer,
@@ -129,7 +130,7 @@ test('queue load goes only to Redis off AWS', async () => {
   const { AWS_ENDPOINT_URL_CLOUDWATCH } = onAws()
   const worker = await fleet.spawnWorker({ AWS_ENDPOINT_URL_CLOUDWATCH })
   await worker.log.until(({ event }) => event === 'publisher')
-  while ((await journal.points()).length === 0) await fleet.redis.ping()
+  await until(async () => (await journal.points()).length !== 0)
   const [newest] = await journal.points()
   assert.is(newest?.slots, 2)
   assert.is(cloudWatch.puts.length, 0)

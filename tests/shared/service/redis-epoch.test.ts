@@ -7,6 +7,7 @@ import { createRedisEpoch } from '@millrace/shared/service/redis-epoch.ts'
 import { Redis } from 'ioredis'
 import * as assert from 'uvu/assert'
 import { suite } from '../../support/suite.ts'
+import { until } from '../../support/until.ts'
 
 const test = suite('Redis epoch')
 let directory: string
@@ -40,7 +41,7 @@ test('a flush begins a new, greater epoch', async () => {
   const epoch = epochOf(redis)
   const before = await epoch.current()
   // An epoch is a time in ms, so two that begin in one ms are equal.
-  while ((await serverTimeMs()) <= before) await redis.ping()
+  await until(async () => (await serverTimeMs()) > before)
   await redis.flushall()
   assert.ok((await epoch.current()) > before)
 })

@@ -13,6 +13,7 @@ import { Redis } from 'ioredis'
 import * as assert from 'uvu/assert'
 import { suite } from '../../support/suite.ts'
 import { startTcpProxy, type TcpProxy } from '../../support/tcp-proxy.ts'
+import { until } from '../../support/until.ts'
 
 const test = suite('Redis failover')
 const log = createLog({ level: 'silent', instance: 'test' })
@@ -151,7 +152,7 @@ test('a subscriber follows the connection for commands to the new primary', asyn
   await resubscribed
   const received = new Promise((resolve) => subscriber.once('message', (_, message) => resolve(message)))
   // ioredis subscribes again after `ready`, without a sign of its end.
-  while ((await next.publish('channel', 'message')) === 0);
+  await until(async () => (await next.publish('channel', 'message')) !== 0)
   assert.is(await received, 'message')
 })
 
