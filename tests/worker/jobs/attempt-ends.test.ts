@@ -149,6 +149,7 @@ test('a payload that does not match its schema ends its job at once, and one of 
   const run = async () => {}
   const invalid = await attempt(run, { payload: { version: 1, owner: '../..' } })
   assert.instance(invalid.thrown, UnrecoverableError)
+  assert.equal([invalid.outcome, invalid.active, invalid.delays], ['failed', ['finished'], []])
   const newer = await attempt(run, { payload: { version: 2 } })
   assert.instance(newer.thrown, DelayedError)
   assert.equal([newer.delays.length, newer.failedWith], [1, []])
