@@ -6,6 +6,7 @@ import { Queue } from 'bullmq'
 import type { Redis } from 'ioredis'
 import * as assert from 'uvu/assert'
 import { suite } from '../../support/suite.ts'
+import { until } from '../../support/until.ts'
 
 const test = suite('queue worker')
 const log = createLog({ level: 'silent', instance: 'test' })
@@ -80,6 +81,31 @@ test('the job of a worker that dies is free after ten seconds, and is looked for
   assert.ok(lockMs <= 10_000 && lockMs > 1_000, `lock ${lockMs} ms`)
   assert.ok(stalledMs <= 5_000, `look for stalled jobs ${stalledMs} ms`)
   jobs.release()
+  await worker.drain(10_000)
+})
+
+test('a job that stalls for the fiftieth time runs again and does not fail', async () => {
+  const job = await queue.add('process-upload', {})
+  const key = `${prefix}:q:${job.id}`
+  await redis.hset(key, 'stc', 49)
+  // As a worker that was lost leaves a job: active, without a lock, and seen so by the last check.
+  await redis
+    .multi()
+    .lrem(`${prefix}:q:wait`, 1, String(job.id))
+    .lpush(`${prefix}:q:active`, String(job.id))
+    .sadd(`${prefix}:q:stalled`, String(job.id))
+    .exec()
+  const worker = createQueueWorker({
+    queueName: 'q',
+    redis: blockingRedis,
+    prefix,
+    slots: 1,
+    processor: async () => undefined,
+    log,
+  })
+  await worker.start()
+  await until(async () => ['completed', 'failed'].includes(await job.getState()))
+  assert.equal([await job.getState(), await redis.hget(key, 'stc')], ['completed', '50'])
   await worker.drain(10_000)
 })
 

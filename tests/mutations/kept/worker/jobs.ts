@@ -138,7 +138,7 @@ export const mutations: readonly KeptMutation[] = [
     before: 'maxStalledCount: Number.MAX_SAFE_INTEGER',
     after: 'maxStalledCount: 1',
     effect: 'Files fail whose workers were interrupted twice.',
-    tests: ['worker/jobs/retries.test.ts'],
+    tests: ['worker/jobs/queue-worker.test.ts'],
   },
   {
     name: 'queue worker: a hundred jobs wait in one worker',
