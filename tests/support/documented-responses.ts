@@ -125,6 +125,7 @@ function withComponents(document: unknown): unknown {
 export function readDocument(document: OpenApiDocument) {
   const ajv = new Ajv2020({ strict: false, validateFormats: false })
   ajv.addSchema({ $id: 'api', ...document })
+  /** By the JSON of their schema: many operations have the same one, such as that of problems. */
   const validators = new Map<string, ValidateFunction>()
   const operations = Object.entries(document.paths).map(([path, methods]) => ({
     path,
@@ -145,8 +146,9 @@ export function readDocument(document: OpenApiDocument) {
     validate(path: string[], value: unknown): void {
       const pointer = path.map((name) => name.replaceAll('~', '~0').replaceAll('/', '~1'))
       const $ref = `api#/${pointer.map(encodeURIComponent).join('/')}`
-      const validator = validators.get($ref) ?? ajv.compile({ $ref })
-      validators.set($ref, validator)
+      const schema = JSON.stringify(path.reduce((value: unknown, name) => Object(value)[name], document))
+      const validator = validators.get(schema) ?? ajv.compile({ $ref })
+      validators.set(schema, validator)
       if (validator(value)) return
       const errors = ajv.errorsText(validator.errors)
       throw new Error(`Does not match the schema at ${path.join(' ')}: ${errors}: ${JSON.stringify(value)}`)

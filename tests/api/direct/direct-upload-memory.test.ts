@@ -14,7 +14,7 @@ import { suite } from '../../support/suite.ts'
 const MiB = 1024 ** 2
 
 /** Size of the file in MiB: enough to show that memory does not grow with the file. 5 GiB take minutes. */
-const fileMiB = Number(process.env['MEMORY_TEST_MIB'] ?? 192)
+const fileMiB = Number(process.env['MEMORY_TEST_MIB'] ?? 144)
 /** Limit of the memory that one upload may add to an instance that has already served one, in MiB. */
 const maxGrowthMiB = 128
 

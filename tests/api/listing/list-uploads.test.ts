@@ -190,14 +190,14 @@ test('a page of dead ids costs a bounded number of lookups, and dead ids leave t
   const live = idsBefore(Date.now() - hourMs, 3, 1000)
   await putOriginals(live)
   await createList().listUploads(owner, { limit: 3 })
-  const dead = idsBefore(Date.now(), 300, 1000)
+  const dead = idsBefore(Date.now(), 130, 1000)
   await api.redis.zadd(key('uploads'), ...dead.flatMap((id) => [0, id]))
   seen = []
   const first = await list('?limit=10')
   // Each is asked for its marker, original, manifest, edit and announcement.
   assert.ok(seen.length <= 5 * (10 + 50), `${seen.length} requests to S3`)
   assert.equal(first.uploads, [])
-  assert.is(await api.redis.zcard(key('uploads')), 3 + 300 - 60)
+  assert.is(await api.redis.zcard(key('uploads')), 3 + 130 - 60)
   assert.equal(await listAll('limit=10'), live)
   assert.is(await api.redis.zcard(key('uploads')), 3)
 })

@@ -194,7 +194,7 @@ test('after Redis was flushed as well, a retry finds the id in S3', async () => 
 
 test('a retry does not read the body of a file that S3 has', async () => {
   const key = randomUUID()
-  const size = 50 * MiB
+  const size = MiB
   await killAfter(putsOriginal, () => client.send(key, 'a'.repeat(size), dying.url))
   await endLease()
   // Only the headers are sent.
@@ -318,34 +318,36 @@ function sendChunked(key: string, size: number, base: string): Promise<HttpRespo
   }))
 }
 
+/** Two parts of 8 MiB or less: the size of parts of a file whose size is not known. */
+const chunkedSize = 9 * MiB
 const sendsPart = ({ method, path }: SeenRequest) => method === 'PUT' && path.includes('partNumber=2')
 
 test('the parts of an instance that was killed are deleted when the file is sent again', async () => {
   const key = randomUUID()
   const before = (await openMultipartUploads()).length
-  await killAfter(sendsPart, () => sendChunked(key, 20 * MiB, dying.url))
+  await killAfter(sendsPart, () => sendChunked(key, chunkedSize, dying.url))
   assert.is((await openMultipartUploads()).length, before + 1)
   const [id] = await client.ids()
   await endLease()
-  const retried = bodyOf(await sendChunked(key, 20 * MiB, api.url), UploadView)
-  assert.equal([retried.id, retried.state, retried.size], [id, 'received', 20 * MiB])
+  const retried = bodyOf(await sendChunked(key, chunkedSize, api.url), UploadView)
+  assert.equal([retried.id, retried.state, retried.size], [id, 'received', chunkedSize])
   assert.is((await openMultipartUploads()).length, before)
 })
 
 test('a suspended instance cannot complete parts after another one has sent the file', async () => {
   const key = randomUUID()
   const part = proxy.hold(sendsPart)
-  const first = sendChunked(key, 20 * MiB, dying.url)
+  const first = sendChunked(key, chunkedSize, dying.url)
   await part.arrived
   dying.suspend()
   await endLease()
-  const retried = bodyOf(await sendChunked(key, 20 * MiB, api.url), UploadView)
+  const retried = bodyOf(await sendChunked(key, chunkedSize, api.url), UploadView)
   dying.resume()
   part.release()
   const late = await first
   assert.ok(late.status >= 500, `${late.status} ${JSON.stringify(late.body)}`)
   assert.is((await client.find(retried.id)).state, 'received')
-  assert.equal(bodyOf(await sendChunked(key, 20 * MiB, api.url), UploadView), retried)
+  assert.equal(bodyOf(await sendChunked(key, chunkedSize, api.url), UploadView), retried)
   const originals = await versionsUnder('originals/shop/')
   assert.is(originals.filter((original) => original.endsWith(`/${retried.id}`)).length, 1)
 })
