@@ -201,6 +201,14 @@ test('a form of several files stores those before one that is refused, and says 
   )
 })
 
+test('a form may have 100 files, and those before the next one are stored', async () => {
+  const files = Array.from({ length: 101 }, (_, n) => ({ name: 'f', filename: `${n}`, bytes: 'x' }))
+  const { detail } = bodyOf(await sendForm(files), Problem)
+  const [reason, stored = ''] = detail.split('; those before it are stored: ')
+  assert.is(reason, 'The form must contain at most 100 files. This is about file 101 of the form')
+  assert.is(stored.split(', ').length, 100)
+})
+
 test('a form of several files keeps the first one if its client disconnects in the second', async () => {
   const { hostname, port } = new URL(api.url)
   const socket = connect(Number(port), hostname)
