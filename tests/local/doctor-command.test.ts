@@ -3,7 +3,7 @@ import * as assert from 'uvu/assert'
 import { runCommand } from '../support/run-command.ts'
 import { suite } from '../support/suite.ts'
 
-const test = suite('npm run doctor')
+const test = suite('npm run doctor', {}, { limitMs: 120_000 })
 const program = join(import.meta.dirname, '../../packages/local/src/doctor-main.ts')
 
 test('npm run doctor refuses wrong options and wrong settings, with exit code 3, and checks nothing', async () => {

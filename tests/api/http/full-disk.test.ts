@@ -45,7 +45,11 @@ if (!disk) {
   /** Fills the disk up to a remainder, in bytes. */
   const fill = async (remainder: number) => {
     await rm(filler, { force: true })
-    await writeFile(filler, Buffer.alloc(freeBytesOf(await statfs(disk.directory)) - remainder))
+    const bytes = Buffer.alloc(freeBytesOf(await statfs(disk.directory)) - remainder)
+    await writeFile(filler, bytes).catch((error: NodeJS.ErrnoException) => {
+      // Redis or S3 wrote something meanwhile, and the rest is full as well.
+      if (remainder > 0 || error.code !== 'ENOSPC') throw error
+    })
   }
   const readiness = async () => {
     const { status, body } = await client.get('/ready')
