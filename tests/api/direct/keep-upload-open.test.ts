@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { createKeepUploadOpen, directUploadLifeMs } from '@millrace/api/direct/keep-upload-open.ts'
+import { createKeepUploadOpen } from '@millrace/api/direct/keep-upload-open.ts'
 import { createQuotaReservations } from '@millrace/shared/quotas/quota-reservations.ts'
 import { arrivalGraceMs, Upload } from '@millrace/shared/uploads/upload.ts'
 import { newUploadId } from '@millrace/shared/uploads/upload-id.ts'
@@ -15,6 +15,8 @@ import { suite } from '../../support/suite.ts'
 const test = suite('life of a direct upload')
 const change = Compile(Type.Object({ upload: Upload }))
 const owner = 'someone'
+/** Two renewals may fail, of which there is one each three minutes. In ms. */
+const directUploadLifeMs = 10 * 60_000
 let api: ApiInstances
 let subscriber: Redis
 
