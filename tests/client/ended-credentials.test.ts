@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import { parseAmzDate } from '@millrace/local-s3/signing/signature-v4.ts'
 import { parseOriginalKey } from '@millrace/shared/ledger/object-keys.ts'
 import { createUploadRecords } from '@millrace/shared/uploads/upload-records.ts'
 import * as assert from 'uvu/assert'
@@ -95,11 +96,17 @@ test('a redirect to a file is not cached for longer than its URL is valid', asyn
   const records = createUploadRecords({ redis: s.api.redis, prefix: s.api.prefix })
   const arrival = { etag: 'etag', versionId: 'version', size: 7 }
   await records.update(address, (upload) => ({ ...upload, state: 'ready', arrival }))
+  const beforeMs = Date.now()
   const { status, headers } = await client.get(`/uploads/${announced.id}/original`)
-  const [, seconds] = /^private, max-age=(\d+)$/.exec(headers.get('cache-control') ?? '') ?? []
-  const left = (current.expiration.getTime() - Date.now()) / 1000
   assert.is(status, 302)
-  assert.ok(Number(seconds) > 0 && Number(seconds) < left, `${seconds} s of ${left} s`)
+  const [, text = ''] = /^private, max-age=(\d+)$/.exec(headers.get('cache-control') ?? '') ?? []
+  const signed = new URL(headers.get('location') ?? '').searchParams
+  const endsAtMs = parseAmzDate(signed.get('X-Amz-Date') ?? '') + Number(signed.get('X-Amz-Expires')) * 1000
+  assert.ok(endsAtMs < current.expiration.getTime())
+  // As long as the URL is valid, in whole seconds: its time and its life are such as well.
+  const seconds = Number(text)
+  const [least, most] = [endsAtMs - Date.now() - 2_000, endsAtMs - beforeMs]
+  assert.ok(seconds * 1000 <= most && seconds * 1000 >= least, `${seconds} s, not ${least} to ${most} ms`)
 })
 
 test.run()

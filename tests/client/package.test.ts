@@ -207,8 +207,6 @@ for (const [version, environments] of [
     '7.0',
     {
       'bundler, DOM': { ...bundler, ...dom },
-      'bundler, Node': { ...bundler, ...node },
-      'nodenext, DOM': { ...nodenext, ...dom },
       'nodenext, Node': { ...nodenext, ...node },
     },
   ],

@@ -1,72 +1,56 @@
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
-import { writeFile } from 'node:fs/promises'
-import { createServer } from 'node:net'
+import { rm, writeFile } from 'node:fs/promises'
+import { request } from 'node:http'
+import { hostname, networkInterfaces } from 'node:os'
 import { join } from 'node:path'
+import { newApiKey } from '@millrace/api/credentials/api-keys.ts'
+import { createClient } from '@millrace/client'
+import { usage } from '@millrace/local/options.ts'
 import * as assert from 'uvu/assert'
 import { allGone } from '../support/process-list.ts'
 import { createSandbox, type Sandbox, startWithNode } from '../support/start-millrace.ts'
 import { suite } from '../support/suite.ts'
 
-const test = suite('main', {}, { limitMs: 60_000 })
+const test = suite('main', {}, { limitMs: 120_000 })
+const requestsPerMinute = 20
+const { key, entry } = newApiKey('acme', ['uploads:read', 'uploads:write'])
 let sandbox: Sandbox
+/** A start that is open to other machines. */
+let open: ReturnType<typeof startWithNode>
+let port: number
+/** An upload of that start. */
+let uploadId: string
 
-test.before.each(async () => {
+test.before(async () => {
   sandbox = await createSandbox()
 })
+test.after(() => sandbox.remove())
 
-test.after.each(() => sandbox.remove())
+const writeSettings = (text: string) => writeFile(join(sandbox.directory, '.env'), text)
 
 /**
  * Runs main.ts until it exits. Asserts that it prints on stderr only and leaves no process.
  * @returns the lines and the exit code
  */
-async function startErrors(parameters: string[], environment: NodeJS.ProcessEnv = {}) {
-  const millrace = startWithNode(sandbox, parameters, environment)
+async function startErrors(environment: NodeJS.ProcessEnv) {
+  const millrace = startWithNode(sandbox, ['--port', '0'], environment)
   const { code } = await millrace.ended
   assert.is(millrace.output(), '')
   assert.equal(sandbox.processes(), [])
   return { code, lines: millrace.errors().trimEnd().split('\n') }
 }
 
-/** As `startErrors`, and asserts that it prints one sentence. */
-async function startError(parameters: string[], environment: NodeJS.ProcessEnv = {}) {
-  const { code, lines } = await startErrors(parameters, environment)
-  assert.is(lines.length, 1, lines.join('\n'))
-  return { code, sentence: lines[0] ?? '' }
-}
-
 test('--help prints the options', async () => {
   const millrace = startWithNode(sandbox, ['--help'])
   assert.is((await millrace.ended).code, 0)
-  assert.match(millrace.output(), '--workers N')
-  assert.match(millrace.output(), 'print this text and exit')
-})
-
-test('an unknown option is an error with exit code 2', async () => {
-  const { code, sentence } = await startError(['--wrong'])
-  assert.is(sentence, "Unknown option '--wrong'; see --help.")
-  assert.is(code, 2)
-})
-
-test('a positional argument is an error with exit code 2', async () => {
-  const { code, sentence } = await startError(['api'])
-  assert.match(sentence, "Unexpected argument 'api'")
-  assert.is(code, 2)
-})
-
-test('an origin that cannot be allowed is an error with exit code 2', async () => {
-  const { code, sentence } = await startError(['--port', '0'], {
-    ALLOWED_ORIGINS: 'http://localhost:5173, *',
-  })
-  assert.match(sentence, 'ALLOWED_ORIGINS contains "*"; it must be origins without a path')
-  assert.is(code, 2)
+  assert.equal([millrace.output(), millrace.errors()], [`${usage}\n`, ''])
 })
 
 test('wrong settings, also those of .env, are one sentence each before anything is started', async () => {
   const secret = 'tenant/uploads:read/secret'
-  await writeFile(join(sandbox.directory, '.env'), `API_KEYS=${secret}\nQUOTA_BYTES_TOTAL=lots\nFFMPEG=off\n`)
-  const { code, lines } = await startErrors(['--port', '0'], {
+  await writeSettings(`API_KEYS=${secret}\nQUOTA_BYTES_TOTAL=lots\nFFMPEG=off\n`)
+  const { code, lines } = await startErrors({
     PRESETS: '[{"name":"a","variants":[{"name":"b","width":0,"format":"webp"}]}]',
     MAX_IMAGE_PIXELS: 'many',
     FFMPEG: 'not/absolute',
@@ -86,71 +70,117 @@ test('wrong settings, also those of .env, are one sentence each before anything 
   assert.not(existsSync(join(sandbox.directory, 'secrets.json')))
 })
 
-test('HOST of .env is the address to listen on, and HOST of the environment is ignored', async () => {
+test('HOST of .env is the address to listen on, HOST of the environment is not, and a missing Redis is an error', async () => {
   const environment = { PATH: '/nonexistent', HOST: 'not-an-address.invalid' }
+  await writeSettings('')
   // Listening comes before Redis.
-  assert.match((await startError(['--port', '0'], environment)).sentence, 'A Redis server is required')
-  await writeFile(join(sandbox.directory, '.env'), 'HOST=192.0.2.1\n')
-  const { sentence } = await startError(['--port', '0'], environment)
-  assert.match(sentence, '192.0.2.1 is not an address of this machine')
-})
-
-test('a port in use is an error before anything is started', async () => {
-  const taken = createServer().listen(0, '127.0.0.1')
-  await once(taken, 'listening')
-  const address = taken.address()
-  assert.ok(address && typeof address === 'object')
-  const { code, sentence } = await startError(['--port', String(address.port)])
-  assert.match(sentence, `Port ${address.port} is in use: choose another one with --port`)
-  assert.is(code, 1)
-  assert.not(existsSync(join(sandbox.directory, 'redis')))
-  taken.close()
-})
-
-test('an unreachable REDIS_URL is an error that does not contain the password', async () => {
-  const { code, sentence } = await startError(['--port', '0'], {
-    REDIS_URL: 'redis://user:secret@127.0.0.1:1',
+  const { code, lines } = await startErrors(environment)
+  assert.equal([code, lines.length], [1, 1], lines.join('\n'))
+  assert.match(lines[0] ?? '', /^A Redis server is required but not on PATH.* REDIS_URL /)
+  await writeSettings('HOST=192.0.2.1\n')
+  assert.equal(await startErrors(environment), {
+    code: 1,
+    lines: ['192.0.2.1 is not an address of this machine: choose another one with --host.'],
   })
-  assert.match(sentence, 'The Redis server of REDIS_URL (127.0.0.1:1) does not respond')
-  assert.not.match(sentence, 'secret')
-  assert.is(code, 1)
+  await rm(join(sandbox.directory, '.env'))
 })
 
-test('a missing Redis that cannot be installed is an error', async () => {
-  const { code, sentence } = await startError(['--port', '0'], { PATH: '/nonexistent' })
-  assert.match(sentence, 'A Redis server is required but not on PATH')
-  assert.match(sentence, 'REDIS_URL')
-  assert.is(code, 1)
+test('SIGINT during a start stops every process', async () => {
+  const millrace = startWithNode(sandbox, ['--port', '0', '--verbose'])
+  while (!millrace.errors().includes('api-1')) await millrace.moreErrors()
+  millrace.signal('SIGINT')
+  assert.equal(await millrace.ended, { code: 0, signal: null })
+  assert.match(millrace.errors(), /Stopping…\n(?:.*\n)*Stopped\.\n$/)
+  assert.equal([millrace.output(), sandbox.processes()], ['', []])
 })
 
-test('a data directory that cannot be used is an error', async () => {
-  const { code, sentence } = await startError(['--port', '0', '--data', '/proc/millrace'])
-  assert.match(sentence, 'The data directory /proc/millrace cannot be created: ENOENT')
-  assert.is(code, 1)
+/** @returns the status of the response. @param from the address that the client connects from */
+async function get(
+  path: string,
+  { to = '127.0.0.1', from = '127.0.0.1', ...headers }: Record<string, string>,
+): Promise<number | undefined> {
+  const outgoing = request({ host: to, localAddress: from, port, path, headers, agent: false }).end()
+  const [response] = await once(outgoing, 'response')
+  for await (const _chunk of response);
+  return response.statusCode
+}
+
+test('npm start serves its own names and refuses others, with --host too', async () => {
+  open = startWithNode(sandbox, ['--port', '0', '--host', '0.0.0.0'], {
+    RATE_LIMIT_PER_ADDRESS_PER_MINUTE: String(requestsPerMinute),
+    ALLOWED_HOSTS: 'files.internal',
+    OPEN_ADMIN: 'true',
+    API_KEYS: entry,
+  })
+  const { origin, port: text } = new URL(await open.ready)
+  port = Number(text)
+  uploadId = (await createClient({ origin, apiKey: key }).upload(new Blob(['kept']))).id
+  const own = [
+    'localhost',
+    '127.0.0.1:3000',
+    hostname(),
+    `${hostname().split('.')[0]}.local`,
+    'files.internal',
+  ]
+  for (const host of own) assert.is(await get('/health', { host }), 200, host)
+  for (const host of own) assert.is(await get('/admin/cluster', { host }), 200, host)
+  for (const path of ['/', '/uploads', '/admin/cluster', '/admin/queues', '/docs']) {
+    assert.is(
+      await get(path, { host: 'rebind.evil.test:3150', origin: 'http://rebind.evil.test:3150' }),
+      421,
+      path,
+    )
+  }
+  assert.is(await get('/session', { host: '198.51.100.7' }), 421)
 })
 
-test('start prints the addresses at any log level, refuses a second start on the same data, and SIGTERM stops every process', async () => {
-  await writeFile(join(sandbox.directory, '.env'), 'PORT=0\nLOG_LEVEL=silent\n')
-  const millrace = startWithNode(sandbox)
+test('with --host, npm start is reached under each address of the machine', async () => {
+  const addresses = Object.values(networkInterfaces()).flatMap((list) => list ?? [])
+  for (const { address, family } of addresses) {
+    if (family !== 'IPv4') continue
+    assert.is(await get('/session', { to: address, from: address, host: `${address}:${port}` }), 200, address)
+  }
+})
+
+test('requests count to the address of the client, not to that of the balancer or of a header', async () => {
+  const statuses = new Set<number | undefined>()
+  for (let sent = 0; sent < 2 * requestsPerMinute; sent += 1) {
+    const spoofed = { 'x-forwarded-for': `192.0.2.${sent}`, forwarded: `for=192.0.2.${sent}` }
+    statuses.add(await get('/session', { from: '127.0.0.2', host: 'localhost', ...spoofed }))
+  }
+  assert.equal([...statuses], [200, 429])
+  assert.is(await get('/session', { from: '127.0.0.3', host: 'localhost' }), 200)
+})
+
+test('after SIGKILL no process remains, and the next start uses the same data', async () => {
+  open.signal('SIGKILL')
+  await allGone(sandbox.mark)
+
+  await writeSettings('PORT=0\nLOG_LEVEL=silent\n')
+  const millrace = startWithNode(sandbox, [], { API_KEYS: entry })
   const url = await millrace.ready
-  assert.is((await fetch(new URL('/health', url))).status, 200)
-  const pageStatus = new Map<string, number>()
+  assert.is((await fetch(new URL('/ready', url))).status, 200)
+  const { filename, size } = await createClient({ origin: new URL(url).origin, apiKey: key }).get(uploadId)
+  assert.equal([filename, size], ['file', 4])
   for (const page of ['/', '/docs', '/console/fleet']) {
-    pageStatus.set(page, (await fetch(new URL(page, url))).status)
+    assert.is((await fetch(new URL(page, url))).status, 200, page)
   }
 
   const second = startWithNode(sandbox)
   assert.is((await second.ended).code, 1)
-  assert.match(second.errors(), `Millrace already runs on ${sandbox.directory} (process `)
+  assert.match(
+    second.errors(),
+    /^Millrace already runs on \S+ \(process \d+\): stop it, or choose another [^\n]+\n$/,
+  )
 
   millrace.signal('SIGTERM')
   assert.equal(await millrace.ended, { code: 0, signal: null })
   assert.equal(sandbox.processes(), [])
-  const [readyLine, ...rest] = millrace.output().split('\n')
-  assert.is(readyLine, `Millrace is ready: ${url}`)
+  // At any level of the log.
   assert.is(
-    rest.join('\n'),
-    `
+    millrace.output(),
+    `Millrace is ready: ${url}
+
   Console            ${url}
   API                ${url}
   API documentation  ${url}/docs
@@ -160,30 +190,7 @@ test('start prints the addresses at any log level, refuses a second start on the
 Press Ctrl-C to stop. The files are kept.
 `,
   )
-  for (const page of ['/', '/docs', '/console/fleet']) assert.is(pageStatus.get(page), 200, page)
   assert.is(millrace.errors(), 'Stopping…\nStopped.\n')
-})
-
-test('SIGINT during a start stops every process', async () => {
-  const millrace = startWithNode(sandbox, ['--port', '0', '--verbose'])
-  while (!millrace.errors().includes('api-1')) await millrace.moreErrors()
-  millrace.signal('SIGINT')
-  assert.equal(await millrace.ended, { code: 0, signal: null })
-  assert.match(millrace.errors(), /Stopping…\n(?:.*\n)*Stopped\.\n$/)
-  assert.equal(sandbox.processes(), [])
-})
-
-test('after SIGKILL no process remains, and the next start uses the same data', async () => {
-  const first = startWithNode(sandbox, ['--port', '0'])
-  await first.ready
-  first.signal('SIGKILL')
-  await allGone(sandbox.mark)
-
-  const second = startWithNode(sandbox, ['--port', '0'])
-  const url = await second.ready
-  assert.is((await fetch(new URL('/ready', url))).status, 200)
-  second.signal('SIGTERM')
-  assert.is((await second.ended).code, 0)
 })
 
 test.run()

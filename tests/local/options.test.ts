@@ -17,31 +17,37 @@ function problemOf(parameters: string[], defaults: { PORT?: string; HOST?: strin
   return []
 }
 
-for (const [flag, value] of [
-  ['--api', '0'],
-  ['--api', '-1'],
-  ['--api', '1.5'],
-  ['--workers', 'many'],
-  ['--workers', '0'],
-  ['--workers', '4..1'],
-  ['--workers', '1..33'],
-  ['--workers', '1..'],
-  ['--api', '0..2'],
-  ['--speed', '0'],
-  ['--port', '65536'],
-  ['--port', ''],
+const processes = '1 to 32 or a range such as 1..4'
+for (const [flag, value, allowed] of [
+  ['--api', '0', processes],
+  ['--api', '-1', processes],
+  ['--api', '1.5', processes],
+  ['--workers', 'many', processes],
+  ['--workers', '0', processes],
+  ['--workers', '4..1', processes],
+  ['--workers', '1..33', processes],
+  ['--workers', '1..', processes],
+  ['--api', '0..2', processes],
+  ['--speed', '0', '1 to 60'],
+  ['--speed', '61', '1 to 60'],
+  ['--port', '65536', '0 to 65535'],
+  ['--port', '', '0 to 65535'],
 ] as const) {
   test(`${flag} does not accept ${value || 'an empty value'}`, () => {
-    const [sentence, code] = problemOf([`${flag}=${value}`])
-    assert.match(
-      String(sentence),
-      new RegExp(
-        `^${flag} must be a whole number from \\d+ to \\d+( or a range such as 1..4)?, not "${value}"\\.$`,
-      ),
-    )
-    assert.is(code, 2)
+    const sentence = `${flag} must be a whole number from ${allowed}, not "${value}".`
+    assert.equal(problemOf([`${flag}=${value}`]), [sentence, 2])
   })
 }
+
+test('an unknown option and a positional argument are errors with exit code 2', () => {
+  assert.equal(problemOf(['--wrong']), ["Unknown option '--wrong'; see --help.", 2])
+  assert.equal(problemOf(['api']), ["Unexpected argument 'api'; see --help.", 2])
+})
+
+test('a range of workers may begin at none, and the largest fleets and speed are accepted', () => {
+  const { api, workers, speed } = readOptions(['--api', '32', '--workers', '0..32', '--speed', '60']) ?? {}
+  assert.equal([api, workers, speed], [{ min: 32, max: 32 }, { min: 0, max: 32 }, 60])
+})
 
 test('PORT and HOST apply without --port and --host, and empty ones count as missing', () => {
   const addressOf = (parameters: string[], defaults: { PORT?: string; HOST?: string }) => {

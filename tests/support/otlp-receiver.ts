@@ -51,6 +51,7 @@ export async function startOtlpReceiver() {
   /** Everything that came, as text. */
   const bodies: string[] = []
   const arrivals = new EventEmitter()
+  let isRefusing = false
   const server = createServer(async (incoming, response) => {
     const chunks: Buffer[] = []
     for await (const chunk of incoming) chunks.push(chunk)
@@ -61,7 +62,7 @@ export async function startOtlpReceiver() {
       for (const span of scopeSpans.flatMap((scope) => scope.spans))
         spans.push({ ...span, service, attributes: record(span.attributes) })
     }
-    response.writeHead(200, { 'content-type': 'application/json' }).end('{}')
+    response.writeHead(isRefusing ? 400 : 200, { 'content-type': 'application/json' }).end('{}')
     arrivals.emit('spans')
   })
   server.listen(0, '127.0.0.1')
@@ -81,6 +82,10 @@ export async function startOtlpReceiver() {
       OTEL_EXPORTER_OTLP_ENDPOINT: `http://127.0.0.1:${address.port}`,
       OTEL_EXPORTER_OTLP_PROTOCOL: 'http/json',
       OTEL_BSP_SCHEDULE_DELAY: '20',
+    },
+    /** Answers with an error from now on. What comes is kept all the same. */
+    refuse(): void {
+      isRefusing = true
     },
     /** Waits until a span matches, and returns it. */
     async until(matches: (span: ReceivedSpan) => boolean): Promise<ReceivedSpan> {

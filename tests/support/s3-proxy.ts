@@ -95,6 +95,8 @@ export async function startS3Proxy(endpoint: string) {
     outgoing.on('close', () => forwarded.destroy())
     incoming.pipe(forwarded)
   }).listen(0, '127.0.0.1')
+  // S3's own header `Keep-Alive: timeout=65` is passed on. A client that waits that long must find the connection open.
+  server.keepAliveTimeout = 70_000
   await once(server, 'listening')
   const address = server.address()
   if (address === null || typeof address === 'string') throw new Error('The proxy has no port.')

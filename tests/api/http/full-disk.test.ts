@@ -45,7 +45,11 @@ if (!disk) {
   /** Fills the disk up to a remainder, in bytes. */
   const fill = async (remainder: number) => {
     await rm(filler, { force: true })
-    await writeFile(filler, Buffer.alloc(freeBytesOf(await statfs(disk.directory)) - remainder))
+    const bytes = Buffer.alloc(freeBytesOf(await statfs(disk.directory)) - remainder)
+    await writeFile(filler, bytes).catch((error: NodeJS.ErrnoException) => {
+      // Redis or S3 wrote something meanwhile, and the rest is full as well.
+      if (remainder > 0 || error.code !== 'ENOSPC') throw error
+    })
   }
   const readiness = async () => {
     const { status, body } = await client.get('/ready')
@@ -89,7 +93,8 @@ if (!disk) {
   })
 
   test('npm start says that the disk of the data directory is full', async () => {
-    await fill(minFreeBytes - MiB)
+    // Redis and S3 write to the same disk meanwhile. At 15 MiB exactly, the first page that they write would make it 14 MiB.
+    await fill(minFreeBytes - MiB / 4)
     const directory = join(disk.directory, 'data')
     assert.throws(
       () => lockDataDirectory(directory),

@@ -207,8 +207,10 @@ test('malformed chunk framing is rejected', async () => {
     () => Buffer.alloc(5000, 'x'),
   ]
   for (const change of changes) {
-    const [status] = await putChunks('framing', signedChunks, { change })
-    assert.ok(status >= 400 && status < 500, String(status))
+    const [status, code] = await putChunks('framing', signedChunks, { change })
+    // The codes were not compared with those of AWS.
+    if (target.isLocal) assert.equal([status, code], [400, 'IncompleteBody'], String(change))
+    else assert.ok(status >= 400 && status < 500, String(status))
   }
 })
 

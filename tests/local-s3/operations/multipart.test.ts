@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import { request } from 'node:http'
+import { text } from 'node:stream/consumers'
 import { UploadPartCommand } from '@aws-sdk/client-s3'
 import { getSignedUrl } from '@aws-sdk/s3-request-presigner'
 import * as assert from 'uvu/assert'
@@ -169,12 +170,15 @@ test('two completions that meet after both found the upload open return the same
     }),
   )
   await Promise.all(requests.map((sent) => once(sent, 'continue')))
-  const statuses = requests.map(async (sent) => {
-    const [response] = await once(sent.end(body), 'response')
-    response.resume()
-    return response.statusCode
-  })
-  assert.equal(await Promise.all(statuses), [200, 200])
+  const responses = await Promise.all(
+    requests.map(async (sent) => {
+      const [response] = await once(sent.end(body), 'response')
+      return [response.statusCode, /<ETag>.*<\/ETag>/.exec(await text(response))?.[0]]
+    }),
+  )
+  const { ETag: stored = '' } = await client.headObject(at('met'))
+  const expected = [200, `<ETag>${stored.replaceAll('"', '&quot;')}</ETag>`]
+  assert.equal(responses, [expected, expected])
 })
 
 test('part numbers below 1 or above 10000 are rejected', async () => {

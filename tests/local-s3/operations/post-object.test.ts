@@ -409,9 +409,16 @@ test('an incomplete form, or a body that is not a form, is rejected', async () =
   const json = await post(Buffer.from('{}'), { 'content-type': 'application/json' })
   assert.equal([json.status, errorCode(json)], [412, 'PreconditionFailed'])
   const unbounded = await post(whole, { 'content-type': 'multipart/form-data' })
-  assert.ok(unbounded.status >= 400 && unbounded.status < 500)
   const otherBoundary = await post(whole, { 'content-type': 'multipart/form-data; boundary=other' })
-  assert.ok(otherBoundary.status >= 400 && otherBoundary.status < 500)
+  const answers = [unbounded, otherBoundary].map((response) => [response.status, errorCode(response)])
+  // The codes were not compared with those of AWS.
+  if (target.isLocal) {
+    assert.equal(answers, [
+      [412, 'PreconditionFailed'],
+      [400, 'MalformedPOSTRequest'],
+    ])
+  }
+  assert.ok([unbounded, otherBoundary].every(({ status }) => status >= 400 && status < 500))
 })
 
 test('form fields of more than 20 KiB are rejected', async () => {

@@ -274,16 +274,19 @@ test('a version id marker must not be empty and needs a key marker', async () =>
   assert.equal(await list('key-marker=markers&versions='), [200, undefined])
 })
 
-test('a completed multipart upload creates a version', async () => {
+test('a completed multipart upload creates one version, also if it is completed again', async () => {
   const { UploadId } = await client.createMultipartUpload({ Bucket, Key: 'parts' })
   const { ETag } = await client.uploadPart({ Bucket, Key: 'parts', UploadId, PartNumber: 1, Body: 'part' })
-  const completed = await client.completeMultipartUpload({
-    Bucket,
-    Key: 'parts',
-    UploadId,
-    MultipartUpload: { Parts: [{ PartNumber: 1, ETag }] },
-  })
-  assert.ok(completed.VersionId)
+  const complete = () =>
+    client.completeMultipartUpload({
+      Bucket,
+      Key: 'parts',
+      UploadId,
+      MultipartUpload: { Parts: [{ PartNumber: 1, ETag }] },
+    })
+  const completed = await complete()
+  assert.is((await complete()).VersionId, completed.VersionId)
+  assert.equal((await listAll('parts')).listed, [['parts', completed.VersionId, 'version', true]])
   await put('parts', 'over it')
   assert.is(await textOf('parts', completed.VersionId), 'part')
 })

@@ -128,7 +128,7 @@ test('XML entities of a DTD are never expanded', async () => {
       headers: { 'content-length': String(body.length), 'x-amz-checksum-crc32': await crc32Of(body) },
     }),
   )
-  assert.is(response.status, 400)
+  assert.equal([response.status, errorCode(response)], [400, 'MalformedXML'])
 })
 
 async function crc32Of(body: string): Promise<string> {
@@ -188,18 +188,16 @@ if (target.isLocal) {
   })
 
   test('after an error in the middle of a body the server reads the rest and closes the connection', async () => {
-    const started = performance.now()
     const request = signedRequest(target, {
       method: 'PUT',
       path,
       payload: 'STREAMING-UNSIGNED-PAYLOAD-TRAILER',
       headers: { 'content-length': '5000000', 'x-amz-decoded-content-length': '4000000' },
     })
-    assert.match(
-      await raw(rawHead(request), `zz${'z'.repeat(4_999_998)}`),
-      /^HTTP\/1.1 400 [\s\S]*IncompleteBody/,
-    )
-    assert.ok(performance.now() - started < 5000, 'the connection was not closed in time')
+    const response = await raw(rawHead(request), `zz${'z'.repeat(4_999_998)}`)
+    assert.match(response, /^HTTP\/1.1 400 [\s\S]*IncompleteBody/)
+    // Otherwise it would be closed only after it was idle for some seconds.
+    assert.match(response, /\r\nconnection: close\r\n/i)
   })
 
   test('a client that stops sending its body gets RequestTimeout and leaves no file', async () => {

@@ -80,7 +80,14 @@ test('Redis requires the password, which no command line and no file for other u
   assert.is(await client.set('key', 'value'), 'OK')
   client.disconnect()
   assert.match(await checkResult(`redis://127.0.0.1:${server.port}`), 'needs a password')
-  assert.match(await checkResult(`redis://:wrong@127.0.0.1:${server.port}`), 'StartError')
+  assert.match(
+    await checkResult(`redis://:wrong@127.0.0.1:${server.port}`),
+    'StartError: The Redis server of REDIS_URL (127.0.0.1:',
+  )
+  assert.match(
+    await checkResult(`redis://:wrong@127.0.0.1:${server.port}`),
+    'refuses the user or the password in REDIS_URL',
+  )
   await server.close()
 })
 

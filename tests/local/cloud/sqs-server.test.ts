@@ -114,14 +114,13 @@ test('closing the SQS server ends a long poll immediately', async () => {
   const poll = polling
     .send(new ReceiveMessageCommand({ QueueUrl: other.eventsQueueUrl, WaitTimeSeconds: 20 }))
     .then(
-      () => 'ended',
-      () => 'ended',
+      () => 'waited for 20 s',
+      (error: Error) => error.name,
     )
   await connected
-  const startedAt = performance.now()
   await other.close()
-  assert.is(await poll, 'ended')
-  assert.ok(performance.now() - startedAt < 2_000)
+  // What the SDK calls a connection that was closed.
+  assert.is(await poll, 'TimeoutError')
   polling.destroy()
 })
 

@@ -14,7 +14,7 @@ import { connectRedis } from '@millrace/shared/service/connections.ts'
 import { createLog } from '@millrace/shared/service/log.ts'
 import sharp from 'sharp'
 import * as assert from 'uvu/assert'
-import { openEventStream } from '../../support/event-stream.ts'
+import { cookieClient } from '../../client/support/cookie-client.ts'
 import { createHttpClient } from '../../support/http-client.ts'
 import { createSandbox, type Sandbox, startWithNode } from '../../support/start-millrace.ts'
 import { suite } from '../../support/suite.ts'
@@ -129,7 +129,8 @@ test('low load for several periods shrinks the fleet to its minimum', async () =
   await scaler.advance(scaleIn.periods - 1, noLoad)
   assert.is(scaler.fleet.desired, 4)
   await scaler.advance(1, noLoad)
-  assert.ok(scaler.fleet.desired < 4)
+  const lowest = scaleIn.steps.at(-1)
+  assert.is(scaler.fleet.desired, 4 - Math.floor((4 * (lowest?.percent ?? 0)) / 100))
   await scaler.advance(100, noLoad)
   assert.is(scaler.fleet.desired, 1)
   assert.match(scaler.scaling()?.reason ?? '', 'is at most')
@@ -221,14 +222,11 @@ test('real processes are started and drained according to the queue and the CPU 
   const photo = await sharp({ create: { width: 1200, height: 800, channels: 3, background: '#468' } })
     .jpeg()
     .toBuffer()
-  const send = async (): Promise<string> => {
-    const response = await fetch(new URL('/upload?filename=photo.jpg', url), {
-      method: 'POST',
-      headers: { 'content-type': 'image/jpeg', cookie: client.cookie ?? '' },
-      body: new Uint8Array(photo),
-    })
-    return String(Object(await response.json())['id'])
-  }
+  // It repeats requests whose connection the balancer closed: on a busy machine an instance misses health checks.
+  const sender = cookieClient(new URL(url).origin)
+  await sender.api.GET('/session')
+  const file = new Blob([new Uint8Array(photo)], { type: 'image/jpeg' })
+  const send = async () => (await sender.upload(file, { filename: 'photo.jpg' })).id
   // The API's real CPU use depends on other tests on the machine. So a second heartbeat reports a high value.
   const redis = connectRedis(redisUrl, createLog({ level: 'silent', instance: 'test' }))
   const heartbeats = createHeartbeats({ redis, prefix })
@@ -259,14 +257,10 @@ test('real processes are started and drained according to the queue and the CPU 
   while (!shrunk) {
     const id = await send()
     sent.push(id)
-    const uploadEvents = await openEventStream(new URL(`/uploads/${id}/events`, url), client)
-    while (await uploadEvents.next());
+    await sender.waitUntilFinished(id)
   }
   await shrinking
-  for (const id of sent) {
-    const response = await client.get(`/uploads/${id}`)
-    assert.is(Object(response.body)['state'], 'ready')
-  }
+  for (const id of sent) assert.is((await sender.get(id)).state, 'ready')
 
   const withTwoInstances = await waitForCluster(({ instances }) => instances.some(({ id }) => id === 'api-2'))
   assert.match(

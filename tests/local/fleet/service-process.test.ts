@@ -25,7 +25,10 @@ test.before.each(async () => {
 test.after.each(() => rm(logDirectory, { recursive: true }))
 
 /** Starts the stub service; `nextPort` waits until it is ready again. */
-function start(mode: string, options: { verbose?: boolean; stopTimeoutMs?: number } = {}) {
+function start(
+  mode: string,
+  options: { verbose?: boolean; stopTimeoutMs?: number; print?: (line: string) => void } = {},
+) {
   const ports: number[] = []
   let wake = () => {}
   let exits = 0
@@ -154,10 +157,21 @@ test('stop() lets a stopped service continue, so that it shuts down in order', a
   assert.match(log, '"event":"closing"')
 })
 
-test('stop() works while a service waits for its restart', async () => {
-  const { service } = start('fails')
+test('a service that is stopped while it waits for its restart is not started again', async () => {
+  const waits = Promise.withResolvers<void>()
+  const { service } = start('works', {
+    print(line) {
+      printed.push(line)
+      if (line.endsWith('restarting it.')) waits.resolve()
+    },
+  })
+  await service.ready
+  process.kill(service.pid() ?? 0, 'SIGKILL')
+  await waits.promise
   await service.stop()
   assert.not(isRunning(service.pid()))
+  const log = await readFile(join(logDirectory, 'api-1.log'), 'utf8')
+  assert.is(log.match(/"event":"listening"/g)?.length, 1)
 })
 
 test('a service exits when its supervisor is killed', async () => {

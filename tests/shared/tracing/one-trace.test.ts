@@ -1,4 +1,6 @@
 import { createHash } from 'node:crypto'
+import { request } from 'node:http'
+import { fileURLToPath } from 'node:url'
 import { traceIdOf } from '@millrace/shared/tracing/traceparent.ts'
 import * as assert from 'uvu/assert'
 import { createBearerClient } from '../../support/bearer-client.ts'
@@ -17,6 +19,9 @@ const key = 'key-that-no-span-contains'
 const clientSpan = 'b7ad6b7169203331'
 const filename = 'name-that-no-span-contains.png'
 const keyEntry = `acme/uploads:read+uploads:write+tenant/${createHash('sha256').update(key).digest('hex')}`
+const reportModules = fileURLToPath(
+  new URL('../../fixtures/services/report-telemetry-modules.mjs', import.meta.url),
+)
 let otlp: OtlpReceiver
 let source: Awaited<ReturnType<typeof startSourceServer>>
 let services: Services
@@ -30,6 +35,7 @@ test.before(async () => {
   source = await startSourceServer()
   services = await startServices({
     ...otlp.environment,
+    NODE_OPTIONS: `--import=${reportModules}`,
     API_KEYS: keyEntry,
     WEBHOOK_ALLOWED_NETWORKS: '127.0.0.1/32',
     IMPORT_ALLOWED_NETWORKS: '127.0.0.1/32',
@@ -127,7 +133,7 @@ test('a form and its webhook are one trace, which continues that of the client',
     .trace(traceId)
     .filter(({ name }) => name === 'S3.PutObject')
     .map((span) => [ancestry(span).at(-2), span.attributes['millrace.object']])
-  assert.ok(written.some(([step, kind]) => step === 'settle' && kind === 'manifests'))
+  assert.is(written.filter(([step, kind]) => step === 'settle' && kind === 'manifests').length, 1)
   assert.is(written.filter(([step, kind]) => step === 'render' && kind === 'variants').length, 4)
   await receiver.close()
 })
@@ -224,6 +230,33 @@ test('a hostile traceparent in the metadata of an object does not stop its uploa
   }
 })
 
+test('a request whose client disconnects ends its span', async () => {
+  const headers = { authorization: `Bearer ${key}`, 'content-type': 'text/plain', 'content-length': 1_000 }
+  const sending = request(`${services.api.url}/upload?filename=${filename}`, { method: 'POST', headers })
+  sending.on('error', () => {})
+  // A request that was not sent yet would never come.
+  await new Promise((resolve) => sending.write(text, resolve))
+  sending.destroy()
+  const span = await otlp.until(({ attributes }) => attributes['error.type'] === 'client_disconnected')
+  assert.is(span.name, 'sendFile')
+})
+
+test('a receiver of traces that fails disturbs no upload, and is logged once', async () => {
+  otlp.refuse()
+  for (const _ of [1, 2]) {
+    const upload = await announce(client, text.length, { filename, contentType: 'text/plain' })
+    await sendForm(formOf(upload), text)
+    await processed(upload.id)
+  }
+  const failed = ({ event }: Record<string, unknown>) => event === 'traces-not-exported'
+  await services.worker.log.until(failed)
+  await services.api.until('"traces-not-exported"')
+  assert.equal(
+    [services.apiLog().filter(failed).length, services.worker.log.lines.filter(failed).length],
+    [1, 1],
+  )
+})
+
 test('health checks, event streams and polls are no traces', async () => {
   await client.get('/health')
   await client.get('/ready')
@@ -235,26 +268,23 @@ test('health checks, event streams and polls are no traces', async () => {
   assert.is(events.status, 200)
   stream.abort()
   await client.get('/uploads')
-  await otlp.until(({ name }) => name === 'listUploads')
+  // Stopping exports all spans that have ended, and an export that fails does not disturb it.
+  assert.equal(await services.stop(), [0, 0])
   const roots = new Set(otlp.spans.filter(({ parentSpanId }) => !parentSpanId).map(({ name }) => name))
+  assert.ok(roots.has('listUploads'))
   for (const name of ['getHealth', 'getReadiness', 'watchUploads', 'getNextJob uploads', 'S3.ListObjectsV2'])
     assert.not.ok(roots.has(name), name)
 })
 
-test('a request whose client disconnects ends its span', async () => {
-  const aborting = new AbortController()
-  const body = new ReadableStream({
-    start: (controller) => controller.enqueue(text),
-    pull: () => new Promise(() => setImmediate(() => aborting.abort())),
-  })
-  const headers = { authorization: `Bearer ${key}`, 'content-type': 'text/plain' }
-  const options = { method: 'POST', body, headers, duplex: 'half', signal: aborting.signal } as const
-  await fetch(`${services.api.url}/upload?filename=${filename}`, options).catch(() => undefined)
-  await otlp.until(({ attributes }) => attributes['error.type'] === 'client_disconnected')
+test('only a process that traces loads the SDK of OpenTelemetry', () => {
+  // tracing-processes.test.ts shows that without an endpoint neither loads it. This shows that it would see it.
+  const loaded = [...services.apiLog(), ...services.worker.log.lines].flatMap(({ event, modules }) =>
+    event === 'telemetry-modules' ? [String(modules)] : [],
+  )
+  assert.is(loaded.filter((modules) => modules.includes('sdk-trace')).length, 2)
 })
 
-test('no span contains a key, a signature, a name of a file, a URL of a source or a message', async () => {
-  await services.stop()
+test('no span contains a key, a signature, a name of a file, a URL of a source or a message', () => {
   const exported = otlp.bodies.join('\n')
   assert.ok(exported.includes('announceUpload'))
   for (const secret of [key, 'X-Amz', 'that-no-span', 's3cret', 'acme', 'Bearer'])

@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { createServer, type IncomingHttpHeaders } from 'node:http'
+import { createServer, type IncomingHttpHeaders, type ServerResponse } from 'node:http'
 import { AppError } from '@millrace/shared/service/app-error.ts'
 import { loadTracing } from '@millrace/shared/tracing/load-tracing.ts'
 import { noTracing, type ProcessTracing } from '@millrace/shared/tracing/tracing.ts'
@@ -94,6 +94,26 @@ test('closing exports what is left, as protobuf, with the headers and attributes
   const [traceId, spanId] = left.map((hex) => Buffer.from(hex, 'hex').toString('latin1'))
   assert.equal([body.split(traceId ?? '').length - 1, body.split(spanId ?? '').length - 1], [2, 2])
   for (const text of ['poll', 'unsampled', 'secret']) assert.not.ok(body.includes(text), text)
+})
+
+test('a collector that does not answer disturbs no work, and holds up the end for its deadline only', async () => {
+  const connected = Promise.withResolvers<ServerResponse>()
+  const silent = createServer((_, response) => connected.resolve(response)).listen(0, '127.0.0.1')
+  await once(silent, 'listening')
+  const address = silent.address()
+  if (address === null || typeof address === 'string') throw new Error('The collector has no port.')
+  process.env['OTEL_EXPORTER_OTLP_ENDPOINT'] = `http://127.0.0.1:${address.port}`
+  process.env['OTEL_BSP_SCHEDULE_DELAY'] = '1'
+  // Longer than the limit of this test.
+  for (const name of ['OTEL_EXPORTER_OTLP_TIMEOUT', 'OTEL_BSP_EXPORT_TIMEOUT']) process.env[name] = '120000'
+  const waiting = await loadTracing({ protocol: 'http/json' }, { service: 's', version: '1', instance: 'i' })
+  assert.is(await waiting.within(sampled, () => waiting.span('step', () => 7)), 7)
+  const response = await connected.promise
+  await waiting.close()
+  response.writeHead(400).end()
+  silent.closeAllConnections()
+  silent.close()
+  await once(silent, 'close')
 })
 
 test('without settings, everything runs and nothing is traced', async () => {

@@ -1,4 +1,3 @@
-import { createServer } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import * as assert from 'uvu/assert'
 import { createHttpClient } from '../../support/http-client.ts'
@@ -10,20 +9,6 @@ const test = suite('tracing of processes', {}, { limitMs: 60_000 })
 const reportModules = fileURLToPath(
   new URL('../../fixtures/services/report-telemetry-modules.mjs', import.meta.url),
 )
-let services: Services | undefined
-
-test.after.each(async () => {
-  await services?.close()
-})
-
-async function start(environment: Record<string, string>): Promise<Services> {
-  services = await startServices({
-    ANONYMOUS_UPLOADS: 'on',
-    NODE_OPTIONS: `--import=${reportModules}`,
-    ...environment,
-  })
-  return services
-}
 
 /** Sends a text, which needs no decoder, and waits until it is processed. */
 async function upload({ api, finished }: Services): Promise<void> {
@@ -50,39 +35,22 @@ function loadedBy(lines: Record<string, unknown>[]): string[][] {
   )
 }
 
-/** Returns a port of 127.0.0.1 on which nothing listens. */
-async function freePort(): Promise<number> {
-  const server = createServer()
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const address = server.address()
-  await new Promise((resolve) => server.close(resolve))
-  return typeof address === 'object' && address ? address.port : 0
-}
-
 test('without an endpoint, nothing of OpenTelemetry but its API is loaded, and no log line has a trace id', async () => {
-  const started = await start({ OTEL_SERVICE_NAME: 'unused' })
-  await upload(started)
-  assert.equal(await started.stop(), [0, 0])
+  const started = await startServices({
+    ANONYMOUS_UPLOADS: 'on',
+    NODE_OPTIONS: `--import=${reportModules}`,
+    OTEL_SERVICE_NAME: 'unused',
+  })
+  try {
+    await upload(started)
+    assert.equal(await started.stop(), [0, 0])
+  } finally {
+    await started.close()
+  }
   const lines = linesOf(started)
   assert.ok(lines.some(({ event }) => event === 'processed'))
   assert.equal(loadedBy(lines), [[], []])
   assert.not.ok(lines.some((line) => 'traceId' in line))
-})
-
-test('an endpoint that does not answer disturbs no upload and no stop, and is logged once', async () => {
-  const started = await start({
-    OTEL_EXPORTER_OTLP_ENDPOINT: `http://127.0.0.1:${await freePort()}`,
-    OTEL_BSP_SCHEDULE_DELAY: '20',
-    OTEL_EXPORTER_OTLP_TIMEOUT: '200',
-  })
-  await upload(started)
-  await started.worker.log.until(({ event }) => event === 'traces-not-exported')
-  await started.api.until('traces-not-exported')
-  assert.equal(await started.stop(), [0, 0])
-  const lines = linesOf(started)
-  assert.is(lines.filter(({ event }) => event === 'traces-not-exported').length, 2)
-  // Shows that the other test would see them.
-  for (const modules of loadedBy(lines)) assert.ok(modules.some((path) => path.includes('sdk-trace')))
 })
 
 test.run()

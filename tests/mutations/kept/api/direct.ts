@@ -59,4 +59,12 @@ export const mutations: readonly KeptMutation[] = [
     effect: 'Slow uploads are erased while they are sent.',
     tests: ['api/direct/keep-upload-open.test.ts'],
   },
+  {
+    name: 'a renewed direct upload lives for twenty minutes',
+    file: `${room}/keep-upload-open.ts`,
+    before: 'const expiresAtMs = Date.now() + directUploadLifeMs',
+    after: 'const expiresAtMs = Date.now() + 2 * directUploadLifeMs',
+    effect: 'The quota of a file whose instance died is held for twice as long.',
+    tests: ['api/direct/keep-upload-open.test.ts'],
+  },
 ]

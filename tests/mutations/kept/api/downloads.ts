@@ -83,4 +83,12 @@ export const mutations: readonly KeptMutation[] = [
     effect: 'A page that has asked for JSON breaks the images of the next page.',
     tests: ['api/downloads/download.test.ts'],
   },
+  {
+    name: 'a redirect is cached for as many seconds as it may for minutes',
+    file: `${room}/download-routes.ts`,
+    before: 'Math.floor(cachedMs / 1000)',
+    after: 'Math.floor(cachedMs / 60_000)',
+    effect: 'Each view of an image asks the API again.',
+    tests: ['client/ended-credentials.test.ts'],
+  },
 ]

@@ -291,4 +291,12 @@ export const mutations: readonly KeptMutation[] = [
     effect: 'A client stores more than its quota.',
     tests: ['api/tus/tus-clients.test.ts'],
   },
+  {
+    name: 'the last bytes before a lost connection are kept only if they are many',
+    file: `${room}/tus-chunk.ts`,
+    before: 'if (last.bytes.length > 0) await parts.putUnfinished(last)',
+    after: 'if (last.bytes.length > 65_536) await parts.putUnfinished(last)',
+    effect: 'A client on a bad line sends the same bytes again and again.',
+    tests: ['api/tus/tus.test.ts'],
+  },
 ]
