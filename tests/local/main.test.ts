@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { existsSync } from 'node:fs'
+import { existsSync, watch } from 'node:fs'
 import { rm, writeFile } from 'node:fs/promises'
 import { request } from 'node:http'
 import { hostname, networkInterfaces } from 'node:os'
@@ -86,8 +86,14 @@ test('HOST of .env is the address to listen on, HOST of the environment is not, 
 })
 
 test('SIGINT during a start stops every process', async () => {
-  const millrace = startWithNode(sandbox, ['--port', '0', '--verbose'])
-  while (!millrace.errors().includes('api-1')) await millrace.moreErrors()
+  // Created when the services are started, which are ready only a second or more later.
+  const started = Promise.withResolvers<void>()
+  const watcher = watch(sandbox.directory, (_event, name) => {
+    if (name === 'logs') started.resolve()
+  })
+  const millrace = startWithNode(sandbox, ['--port', '0'])
+  await started.promise
+  watcher.close()
   millrace.signal('SIGINT')
   assert.equal(await millrace.ended, { code: 0, signal: null })
   assert.match(millrace.errors(), /Stopping…\n(?:.*\n)*Stopped\.\n$/)

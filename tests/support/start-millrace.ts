@@ -1,6 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
-import { once } from 'node:events'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -106,8 +105,6 @@ function startMillrace(
     ended,
     output: () => output,
     errors: () => errors,
-    /** Waits for the next output on stderr. */
-    moreErrors: () => once(child.stderr, 'data'),
     /** Signals the first process only. */
     signal: (signal: NodeJS.Signals) => child.kill(signal),
     /** Signals the whole process group, as a terminal does on Ctrl-C. */
