@@ -112,6 +112,10 @@ test('a key that signs in with a copied cookie of an ended session does not brin
   const copy = createHttpClient(api.url, client.cookie)
   assert.is((await client.delete('/session')).status, 204)
   assert.is((await copy.put('/session/key', { key: backend.key })).status, 200)
+  // As later, when the mark of the ended session has expired.
+  const records = await api.redis.keys(`${api.prefix}:session:*`)
+  const expired = await Promise.all(records.map((key) => api.redis.hdel(key, 'ended')))
+  assert.ok(expired.includes(1))
   const headers = { origin: api.environment.PUBLIC_ORIGIN }
   assert.is((await copy.request('DELETE', '/session/key', { headers })).status, 204)
   assert.is(copy.cookie, undefined)
