@@ -203,4 +203,37 @@ export const mutations: readonly KeptMutation[] = [
     effect: 'The last part of a file is refused.',
     tests: ['api/signing/signed-lives.test.ts', 'api/signing/sign-url.test.ts'],
   },
+  {
+    name: 'complete: more parts than announced are accepted',
+    file: `${room}/complete-upload.ts`,
+    before: 'if (storedParts.length > partCount || claimedEtags.size !== partCount) {',
+    after: 'if (claimedEtags.size !== partCount) {',
+    effect: 'A file is larger than what was announced and counted.',
+    tests: ['api/uploads/complete-parts.test.ts'],
+  },
+  {
+    name: 'complete: parts that changed are not looked at again',
+    file: `${room}/complete-upload.ts`,
+    before: 'const attempts = 2',
+    after: 'const attempts = 1',
+    effect: 'A part that is sent again during the completion fails the upload.',
+    tests: ['api/uploads/complete-parts.test.ts'],
+  },
+  {
+    name: 'complete: quotes of an etag are part of it',
+    file: `${room}/complete-upload.ts`,
+    before: '[partNumber, unquoted(etag)]',
+    after: '[partNumber, etag]',
+    effect: 'Clients that send the etag as S3 returned it cannot complete.',
+    tests: ['api/uploads/complete-parts.test.ts'],
+  },
+  {
+    name: 'complete: the announcement is deleted before the file is recorded',
+    file: `${room}/complete-upload.ts`,
+    before: '    const received = await receiveUpload(address)\n',
+    after:
+      '    await announcements.delete(address).catch(() => undefined)\n    const received = await receiveUpload(address)\n',
+    effect: 'If the instance dies then, a repeated request finds no upload.',
+    tests: ['api/uploads/complete-parts.test.ts'],
+  },
 ]
