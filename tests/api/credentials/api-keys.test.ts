@@ -75,7 +75,11 @@ test('each wrong entry is reported by its number and its reason, and the right o
     read.map(({ tenant }) => tenant),
     ['ok'],
   )
-  const reasonOf = { owner: /its owner must be/, scopes: /its scopes must be of/, hash: /its hash must be/ }
+  const reasonOf = {
+    owner: /its owner must be/,
+    scopes: /its scopes must be of uploads:read, uploads:write, act-as, /,
+    hash: /its hash must be/,
+  }
   const expected: [entry: number, reason: keyof typeof reasonOf][] = [
     [1, 'owner'],
     [3, 'scopes'],

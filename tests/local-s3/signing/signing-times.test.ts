@@ -108,6 +108,13 @@ test('the time of a request is that of x-amz-date, otherwise that of Date', () =
   }
 })
 
+test('a URL that names another algorithm, or none, is refused before its signature is compared', async () => {
+  for (const algorithm of ['AWS4-ECDSA-P256-SHA256', '']) {
+    const request = await inUrl(60, ({ searchParams }) => searchParams.set('X-Amz-Algorithm', algorithm))
+    assert.match(verify(request, signedAtMs), /^AuthorizationQueryParametersError: /)
+  }
+})
+
 test('each part of the scope of a credential must be right', async () => {
   const scope = ['20261123', region, 's3', 'aws4_request']
   const changes: [position: number, value: string, message: RegExp][] = [

@@ -161,7 +161,7 @@ export const mutations: readonly KeptMutation[] = [
     before: 'part.size !== expectedSize',
     after: 'part.size > expectedSize',
     effect: 'A file with a hole is stored as complete.',
-    tests: ['api/uploads/multipart-upload.test.ts'],
+    tests: ['api/uploads/complete-parts.test.ts'],
   },
   {
     name: 'complete: a part with another etag is accepted',
@@ -169,7 +169,7 @@ export const mutations: readonly KeptMutation[] = [
     before: 'claimedEtags.get(partNumber) !== part.etag',
     after: '!claimedEtags.has(partNumber)',
     effect: 'A file whose part was damaged on its way is stored as complete.',
-    tests: ['api/uploads/multipart-upload.test.ts'],
+    tests: ['api/uploads/complete-parts.test.ts'],
   },
   {
     name: 'the URL of a part lives for ten hours',
