@@ -1,5 +1,6 @@
 import { createHmac, randomBytes } from 'node:crypto'
 import type { Caller } from '@millrace/api/credentials/caller.ts'
+import { tokenIdEndMs } from '@millrace/api/credentials/token-id.ts'
 import { deriveTokenKeys } from '@millrace/api/credentials/token-keys.ts'
 import { createUploadTokens, maxTokenLifeSeconds } from '@millrace/api/credentials/upload-tokens.ts'
 import { AppError } from '@millrace/shared/service/app-error.ts'
@@ -192,6 +193,9 @@ test('an id tells its owner and its end, and only our own ids are read', async (
     assert.is(readId(other), undefined, other)
   }
   assert.is.not((await make(grant)).id, id)
+  assert.is(tokenIdEndMs(id), Date.parse(expiresAt))
+  for (const other of ['', 'x', `x${id}`, id.slice(1), `1${id}`, id.slice(0, 10)])
+    assert.ok(Number.isNaN(tokenIdEndMs(other)), other)
 })
 
 test.run()

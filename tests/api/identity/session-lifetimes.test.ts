@@ -41,6 +41,7 @@ async function start({ secure = false } = {}) {
   app.register(async (scope) => {
     cookie.register(scope)
     scope.get('/start', async (request) => cookie.start(request))
+    scope.get('/visit', async (request) => cookie.start(request, { uncountedViews: 1, isOwner: true }))
     scope.get('/peek', async (request) => ({ session: cookie.peek(request) ?? null }))
     scope.get('/mark', async (request) => {
       cookie.markOwner(request)
@@ -53,6 +54,10 @@ async function start({ secure = false } = {}) {
     })
     scope.get('/user', async (request) => cookie.signIn(request, userSignIn, true))
     scope.get('/before', async (request) => ({ session: cookie.sessionBefore(request) ?? null }))
+    scope.get('/return', async (request) => {
+      cookie.returnToSessionBefore(request)
+      return {}
+    })
     // As each route of uploads.
     scope.get('/use', async (request) => {
       const session = cookie.read(request)
@@ -112,6 +117,32 @@ test('a session ends a lifetime after its cookie was last sealed, for reading, f
   }
   // The key's own session is as old.
   assert.is((await send('/before', ofKey)).body.session, null)
+  await app.close()
+})
+
+test('after an API key, the anonymous session goes on as it was, however many keys signed in meanwhile', async () => {
+  const { app, clock, send } = await start()
+  const { setCookie: anonymous = '' } = await send('/visit')
+  const { session } = (await send('/peek', anonymous)).body
+  assert.equal([session.uncountedViews, session.isOwner, session.signIn], [1, true, undefined])
+  let { setCookie: ofKey = '' } = await send('/key', anonymous)
+  clock.nowMs += 1000
+  ofKey = (await send('/key', ofKey)).setCookie ?? ''
+  const { session: before } = (await send('/before', ofKey)).body
+  assert.equal(before, { ...session, setsCookie: true })
+  const { setCookie: returned = '' } = await send('/return', ofKey)
+  assert.equal((await send('/peek', returned)).body.session, session)
+  await app.close()
+})
+
+test('after an API key, a session that a user had signed in does not go on', async () => {
+  const { app, send } = await start()
+  for (const path of ['/user', '/before']) {
+    const { setCookie: sealed = '' } = await send(path)
+    const { setCookie: ofKey = '' } = await send('/key', sealed)
+    assert.is((await send('/before', ofKey)).body.session, null)
+    assert.is((await send('/return', ofKey)).setCookie, '')
+  }
   await app.close()
 })
 

@@ -166,6 +166,14 @@ test('leased requests of a window that has ended are not accepted in the next on
   })
 })
 
+test('requests that come at the same time share one lease, which has as many as they are', async () => {
+  const { isAllowed } = createStore()
+  const answers = await Promise.all(Array.from({ length: 50 }, () => isAllowed(1000)))
+  assert.equal(answers, Array(50).fill(true))
+  // One for the first, which came alone, and one lease for those that came while Redis answered.
+  assert.is(await redis.get(`${prefix}:a`), '50')
+})
+
 test('property: two instances accept all requests up to the limit but those that one of them leased in vain, and never more', async () => {
   await checkProperty(
     fc.asyncProperty(

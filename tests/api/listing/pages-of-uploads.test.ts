@@ -84,6 +84,10 @@ function createList(pageSize: number) {
       ids.push(id)
       if (isIndexed) await redis.zadd(`${prefix}:{${owner}}:uploads`, 0, id)
     },
+    /** Saves the record of an upload again, which adds its id to the index. */
+    async saveAgain(id: string): Promise<void> {
+      await redis.zadd(`${prefix}:{${owner}}:uploads`, 0, id)
+    },
     /** Begins an epoch with an index that lacks some ids, or all. */
     async loseIndex(isLost: (id: string) => boolean): Promise<void> {
       epochNow += 1
@@ -166,5 +170,40 @@ test('a list goes on with S3 when Redis loses the index, or some of it, between 
     assert.equal(listed, order === 'newest' ? list.ids.toReversed() : list.ids)
   }
 })
+
+test('an old upload whose record is saved again hides none of those that are younger and only in S3', async () => {
+  const list = createList(4)
+  for (let n = 0; n < 15; n++) await list.add(60_000, { isIndexed: false })
+  // The index has the newest ones, and the first is far older.
+  await list.listUploads(owner, { limit: 1 })
+  await list.saveAgain(list.ids[0] ?? '')
+  const listed: string[] = []
+  let cursor: string | undefined
+  do {
+    const page = await list.listUploads(owner, { cursor, limit: 5 })
+    listed.push(...page.uploads.map(({ id }) => id))
+    cursor = page.nextCursor
+  } while (cursor !== undefined)
+  assert.equal(listed, list.ids.toReversed())
+})
+
+for (const order of ['newest', 'oldest'] as const) {
+  test(`a page with a filter that is full goes on with the next match, ${order} first`, async () => {
+    const list = createList(9)
+    for (let n = 0; n < 6; n++) await list.add(60_000)
+    const reds = list.ids.filter(isRed)
+    const expected = order === 'newest' ? reds.toReversed() : reds
+    assert.is(expected.length, 3)
+    let cursor: string | undefined
+    for (const id of expected) {
+      const page = await list.listUploads(owner, { cursor, limit: 1, order, filter: { prefix: 'red' } })
+      assert.equal(
+        page.uploads.map((upload) => upload.id),
+        [id],
+      )
+      cursor = page.nextCursor
+    }
+  })
+}
 
 test.run()

@@ -1,3 +1,4 @@
+import { S3Client } from '@aws-sdk/client-s3'
 import { S3RequestPresigner } from '@aws-sdk/s3-request-presigner'
 import { createUrlSigner, type SignedUrl } from '@millrace/api/signing/sign-url.ts'
 import * as assert from 'uvu/assert'
@@ -78,6 +79,23 @@ test('URLs of one batch are those that are signed one by one', async () => {
   for (const url of urls) single.push(await createUrlSigner({ s3, bucket }).sign(url))
   assert.equal(await signer.signAll(urls), single)
   assert.is(new Set(single.map(({ url }) => url)).size, changes.length + 1)
+})
+
+test('a bucket whose URL could not be found, for want of credentials, is looked for again', async () => {
+  let fails = true
+  const late = new S3Client({
+    ...{ region: 'eu-central-1', endpoint: 'http://127.0.0.1:1', forcePathStyle: true },
+    credentials: async () => {
+      if (fails) throw new Error('no credentials yet')
+      return { accessKeyId: 'a', secretAccessKey: 'b' }
+    },
+  })
+  const { origin } = createUrlSigner({ s3: late, bucket })
+  const error = await origin().catch((thrown: unknown) => thrown)
+  assert.match(String(error), 'no credentials yet')
+  fails = false
+  assert.is(await origin(), 'http://127.0.0.1:1')
+  late.destroy()
 })
 
 test('S3 refuses a body that is larger or smaller than the signed content-length', async () => {

@@ -93,4 +93,68 @@ test('verifyFormPolicy accepts a form for an hour, and rejects it later or for a
   )
 })
 
+const endMs = Date.parse('2026-11-28T12:00:00Z')
+
+/** Signs a form with conditions of the test. The fields of the signature have conditions. */
+function signForPolicy(conditions: unknown[], fields: Record<string, string> = {}) {
+  const amzDate = '20261128T110000Z'
+  const credential = `${credentials.accessKeyId}/20261128/${region}/s3/aws4_request`
+  const signing = {
+    'x-amz-algorithm': 'AWS4-HMAC-SHA256',
+    'x-amz-credential': credential,
+    'x-amz-date': amzDate,
+  }
+  const own = Object.entries({ ...signing, bucket: 'bucket' }).map(([name, value]) => ({ [name]: value }))
+  const document = { expiration: new Date(endMs).toISOString(), conditions: [...own, ...conditions] }
+  const policy = Buffer.from(JSON.stringify(document)).toString('base64')
+  const signed = { credential, sessionToken: undefined, amzDate }
+  const { sign } = signatureV4.checkCredential(signed, endMs, 'InvalidArgument')
+  return { ...signing, ...fields, policy, 'x-amz-signature': sign(policy) }
+}
+
+test('a policy is valid until exactly its end', () => {
+  const fields = signForPolicy([])
+  assert.equal(
+    [endMs - 1, endMs, endMs + 1].map((now) => errorCodeOf(fields, now)),
+    [undefined, undefined, 'AccessDenied'],
+  )
+})
+
+test('a form without a field does not meet a condition on it, not even an empty one', () => {
+  for (const field of ['key', 'content-type']) {
+    for (const kind of ['eq', 'starts-with']) {
+      const condition = [kind, `$${field}`, '']
+      assert.is(errorCodeOf(signForPolicy([condition]), endMs), 'AccessDenied', `${kind} ${field}`)
+      assert.is(
+        errorCodeOf(signForPolicy([condition], { [field]: '' }), endMs),
+        undefined,
+        `${kind} ${field}`,
+      )
+    }
+  }
+})
+
+test('a form whose signature lacks a part is told which, in the order of S3', () => {
+  const parts = ['X-Amz-Algorithm', 'X-Amz-Credential', 'X-Amz-Date', 'X-Amz-Signature']
+  const { policy, ...fields } = signForPolicy([])
+  for (const [index, name] of parts.entries()) {
+    const missing = Object.entries({ ...fields, policy }).filter(
+      ([field]) => !parts.slice(index, index + 2).some((part) => part.toLowerCase() === field),
+    )
+    assert.throws(
+      () => verifyFormPolicy(signatureV4, Object.fromEntries(missing), 'bucket', endMs),
+      (error: unknown) =>
+        error instanceof S3Error && error.code === 'InvalidArgument' && error.message.includes(`'${name}'`),
+    )
+  }
+})
+
+test('a form that is signed in no way is anonymous, and one with any field of Signature V2 is not supported', () => {
+  const { policy } = signForPolicy([])
+  assert.is(errorCodeOf({}), 'AccessDenied')
+  assert.is(errorCodeOf({ policy }), 'AccessDenied')
+  for (const field of ['signature', 'awsaccesskeyid'])
+    assert.is(errorCodeOf({ policy, [field]: 'x' }), 'InvalidRequest', field)
+})
+
 test.run()

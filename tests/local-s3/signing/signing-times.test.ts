@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { GetObjectCommand, S3Client } from '@aws-sdk/client-s3'
 import { getSignedUrl } from '@aws-sdk/s3-request-presigner'
 import { S3Error } from '@millrace/local-s3/protocol/s3-error.ts'
@@ -5,7 +6,7 @@ import { createSignatureV4 } from '@millrace/local-s3/signing/signature-v4.ts'
 import * as assert from 'uvu/assert'
 import { suite } from '../../support/suite.ts'
 import { exchangeOf, type SentRequest } from '../support/exchange-of.ts'
-import { signedRequest } from '../support/raw-http.ts'
+import { amzDate, createSigner, signedRequest } from '../support/raw-http.ts'
 
 const test = suite('times of S3 signatures')
 const region = 'eu-central-1'
@@ -71,6 +72,47 @@ test('a signed URL is valid from exactly 15 minutes before its time', async () =
 test('a URL that is signed for more than seven days is refused', async () => {
   const request = await inUrl(604_800, (url) => url.searchParams.set('X-Amz-Expires', '604801'))
   assert.match(verify(request, signedAtMs), /^AuthorizationQueryParametersError: .* less than a week/)
+})
+
+/** Signs a GET at `signedAtMs` with headers of the test. */
+function withHeaders(added: Record<string, string>): SentRequest {
+  const date = amzDate(signedAtMs)
+  const payload = 'UNSIGNED-PAYLOAD'
+  const headers: Record<string, string> = {
+    ...{ host: new URL(endpoint).host, 'x-amz-content-sha256': payload, ...added },
+  }
+  const names = Object.keys(headers).sort()
+  const lines = names.map((name) => `${name}:${headers[name]}`)
+  const canonical = ['GET', '/bucket/key', '', ...lines, '', names.join(';'), payload].join('\n')
+  const { scope, sign } = createSigner(target, date)
+  const hash = createHash('sha256').update(canonical).digest('hex')
+  const authorization = [
+    `AWS4-HMAC-SHA256 Credential=${credentials.accessKeyId}/${scope}`,
+    `SignedHeaders=${names.join(';')}`,
+    `Signature=${sign(['AWS4-HMAC-SHA256', date, scope, hash].join('\n'))}`,
+  ].join(', ')
+  return { method: 'GET', path: '/bucket/key', headers: { ...headers, authorization } }
+}
+
+test('the time of a request is that of x-amz-date, otherwise that of Date', () => {
+  const missing = 'AccessDenied: AWS authentication requires a valid Date or x-amz-date header'
+  for (const [headers, expected] of [
+    [{ date: 'Mon, 23 Nov 2026 12:00:00 GMT' }, 'accepted'],
+    [{ date: 'Mon, 23 Nov 2026 10:00:00 GMT', 'x-amz-date': '20261123T120000Z' }, 'accepted'],
+    [{ date: 'soon', 'x-amz-date': '20261123T120000Z' }, 'accepted'],
+    [{}, missing],
+    [{ date: 'soon' }, missing],
+    [{ 'x-amz-date': '2026-11-23T12:00:00Z' }, missing],
+  ] as const) {
+    assert.is(verify(withHeaders(headers), signedAtMs), expected, JSON.stringify(headers))
+  }
+})
+
+test('a URL that names another algorithm, or none, is refused before its signature is compared', async () => {
+  for (const algorithm of ['AWS4-ECDSA-P256-SHA256', '']) {
+    const request = await inUrl(60, ({ searchParams }) => searchParams.set('X-Amz-Algorithm', algorithm))
+    assert.match(verify(request, signedAtMs), /^AuthorizationQueryParametersError: /)
+  }
 })
 
 test('each part of the scope of a credential must be right', async () => {

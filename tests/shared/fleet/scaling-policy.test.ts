@@ -6,6 +6,7 @@ import {
   type FleetLimits,
   type LastActions,
   type MetricPoint,
+  pointsNeeded,
   workerLimits,
   workerScaling,
 } from '@millrace/shared/fleet/scaling-policy.ts'
@@ -260,6 +261,13 @@ test('an alarm needs all of its periods, and one value outside of the bound ends
   assert.is(decide(Array(29).fill(3), fleet).desired, tracked)
   assert.is(decide(Array(30).fill(3), fleet).desired, 20)
   assert.is(decide([...Array(29).fill(3), 2.9], fleet).desired, tracked)
+})
+
+test('a policy needs the points of its longest alarm, whichever part that is', () => {
+  assert.equal([pointsNeeded(workerScaling), pointsNeeded(apiScaling)], [30, 5])
+  assert.is(pointsNeeded({ ...workerScaling, scaleOut: [] }), 6)
+  const tracking = { ...workerScaling.tracking, periods: 40 }
+  assert.is(pointsNeeded({ ...workerScaling, tracking }), 40)
 })
 
 test('the numbers of the policies are those that the simulator found', () => {

@@ -1,17 +1,36 @@
 import {
   announcementKey,
+  apiKeyKey,
+  editKey,
   erasureKey,
   manifestKey,
   originalKey,
+  outboxKey,
+  outboxTenantEnd,
   parseAnnouncementKey,
+  parseApiKeyKey,
+  parseEditKey,
   parseErasureKey,
   parseManifestKey,
   parseOriginalKey,
+  parseOutboxKey,
   parseUnfinishedKey,
+  parseUserErasureKey,
+  parseUserKey,
   parseVariantKey,
   parseWithdrawalKey,
+  receiptKey,
+  revocationKey,
+  sweepStateKey,
+  tenantApiKeysPrefix,
   unfinishedKey,
+  uploadVariantsPrefix,
+  usageKey,
+  usagePageKey,
+  userErasureKey,
+  userKey,
   variantKey,
+  webhookKey,
   withdrawalKey,
 } from '@millrace/shared/ledger/object-keys.ts'
 import { variantVersion } from '@millrace/shared/ledger/variant-version.ts'
@@ -44,6 +63,62 @@ test('object keys are parsed to the owner and id that they were built from', asy
       assert.is(parseManifestKey(erasureKey({ owner, id })), undefined)
     }),
   )
+})
+
+test('the objects that a bucket has keep their keys, and each is read as what it is and as nothing else', () => {
+  const id = '0199aaaa-aaaa-7aaa-8aaa-aaaaaaaaaaaa'
+  const tenant = '0123456789abcdef'
+  const keyId = `key-${'0123456789abcdef'.repeat(2)}`
+  const eventId = `evt_${'0123456789abcdef'.repeat(2)}`
+  const upload = { owner: 's-1', id }
+  const parsers: ((key: string) => unknown)[] = [
+    ...[parseOriginalKey, parseManifestKey, parseUnfinishedKey, parseAnnouncementKey, parseErasureKey],
+    ...[parseEditKey, parseWithdrawalKey, parseUserKey, parseUserErasureKey, parseApiKeyKey],
+    parseOutboxKey,
+  ]
+  const kept: [key: string, text: string, parse?: (key: string) => unknown, expected?: unknown][] = [
+    [originalKey(upload), `originals/s-1/${id}`, parseOriginalKey, upload],
+    [manifestKey(upload), `manifests/s-1/${id}.json`, parseManifestKey, upload],
+    [unfinishedKey(upload), `unfinished/s-1/${id}`, parseUnfinishedKey, upload],
+    [announcementKey(upload), `unfinished/s-1/${id}.json`, parseAnnouncementKey, upload],
+    [erasureKey(upload), `erasures/s-1/${id}`, parseErasureKey, upload],
+    [editKey(upload), `edits/s-1/${id}.json`, parseEditKey, upload],
+    [withdrawalKey(upload), `withdrawn/s-1/${id}.json`, parseWithdrawalKey, upload],
+    [uploadVariantsPrefix(upload), `variants/s-1/${id}/`],
+    [userKey('u-1'), 'users/u-1.json', parseUserKey, 'u-1'],
+    [userErasureKey('u-1'), 'erasing/u-1.json', parseUserErasureKey, 'u-1'],
+    [receiptKey('u-1', id), `receipts/u-1/${id}.json`],
+    [usageKey(tenant), `usage/${tenant}/latest.json`],
+    [usagePageKey(tenant, 'count', 3), `usage/${tenant}/count/3.json`],
+    [apiKeyKey(tenant, keyId), `keys/${tenant}/${keyId}.json`, parseApiKeyKey, keyId],
+    [tenantApiKeysPrefix(tenant), `keys/${tenant}/`],
+    [revocationKey('1764000000-x'), 'revocations/1764000000-x'],
+    [webhookKey(tenant, 'hook'), `webhooks/${tenant}/hook.json`],
+    [
+      outboxKey(tenant, id, eventId),
+      `outbox/${tenant}/${id}/${eventId}.json`,
+      parseOutboxKey,
+      { tenantKey: tenant, uploadId: id, eventId },
+    ],
+    [sweepStateKey(), 'sweep/state.json'],
+  ]
+  for (const [key, text, parse, expected] of kept) {
+    assert.is(key, text)
+    for (const each of parsers) assert.equal(each(key), each === parse ? expected : undefined, key)
+    // A key that goes on is another one.
+    for (const each of parsers) assert.is(each(`${key}/x`), undefined, key)
+    for (const each of parsers) assert.is(each(`x${key}`), undefined, key)
+  }
+  assert.is(parseOutboxKey(`outbox/${tenant}/no-upload/${eventId}.json`), undefined)
+  for (const other of ['users/.json', 'users/U.json', 'users/a/b.json', 'users/u-1'])
+    assert.is(parseUserKey(other), undefined, other)
+})
+
+test('the end of a tenant in the outbox follows all of its events, and precedes those of other tenants', () => {
+  const of = (tenant: string) => outboxKey(tenant, newUploadId(), `evt_${'f'.repeat(32)}`)
+  const end = outboxTenantEnd('00000000000000aa')
+  assert.ok(of('00000000000000aa') < end)
+  for (const next of ['00000000000000ab', '00000000000000b0', '1'.repeat(16)]) assert.ok(end < of(next), next)
 })
 
 test('a variant has a key of its own for each version and for each content, and is found by it', () => {

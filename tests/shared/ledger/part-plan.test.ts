@@ -1,9 +1,14 @@
 import {
+  bufferedPartBytes,
+  formLimitBytes,
   partBytes,
   partLimit,
   planGrowingParts,
   planParts,
   planUppyParts,
+  streamedPartBytes,
+  unknownSizeLimitBytes,
+  uppyFormLimitBytes,
 } from '@millrace/shared/ledger/part-plan.ts'
 import fc from 'fast-check'
 import * as assert from 'uvu/assert'
@@ -85,6 +90,16 @@ test('planParts uses parts of 8 MiB until the file needs more than 10,000', () =
   assert.equal(planParts(80_000 * MiB), { partSize: 8 * MiB, partCount: 10_000 })
   assert.equal(planParts(80_000 * MiB + 1), { partSize: 9 * MiB, partCount: 8889 })
   assert.equal(planParts(5 * TiB), { partSize: 525 * MiB, partCount: 9987 })
+})
+
+test('parts that are collected in memory have 8 MiB, and 10,000 parts that are streamed hold the largest file', () => {
+  assert.equal([bufferedPartBytes, unknownSizeLimitBytes], [8 * MiB, 80_000 * MiB])
+  assert.is(streamedPartBytes, GiB)
+  assert.ok(streamedPartBytes * partLimit >= largestFileBytes)
+})
+
+test('a file of up to 8 MiB is one form, and one of up to 100 MiB for Uppy', () => {
+  assert.equal([formLimitBytes, uppyFormLimitBytes], [8 * MiB, 100 * MiB])
 })
 
 test('planUppyParts divides a file as Uppy does', () => {

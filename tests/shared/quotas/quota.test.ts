@@ -46,7 +46,13 @@ function create(limits: QuotaLimits, options: { onListing?: () => Promise<void> 
     const intent = { filename: 'a', contentType: 'a/b', size: 1, preset: 'default' }
     return size === undefined ? undefined : { arrival: { etag: 'e', size }, intent, isCopy: false }
   }
-  const records = { networksOf: async () => home }
+  let askedNetworks = 0
+  const records = {
+    networksOf: async () => {
+      askedNetworks += 1
+      return home
+    },
+  }
   const quota = createQuota({
     reservations,
     limits,
@@ -56,7 +62,7 @@ function create(limits: QuotaLimits, options: { onListing?: () => Promise<void> 
     s3,
     bucket: 'bucket',
   })
-  return { ...quota, arrived, reservations, addressQuota }
+  return { ...quota, arrived, reservations, addressQuota, askedNetworks: () => askedNetworks }
 }
 
 const upload = () => ({ owner, id: newUploadId() })
@@ -144,6 +150,32 @@ test('a changed size counts to the address as well, by the difference and for th
   const [day = ''] = await redis.keys(`${prefix}:quota:*`)
   assert.equal(await redis.hgetall(day), { bytes: '30', files: '1' })
   assert.equal(await held(), { [address.id]: '30' })
+})
+
+test('without a limit nothing is counted, and one limit of four is enough to count', async () => {
+  const none = {
+    bytesTotal: undefined,
+    filesTotal: undefined,
+    bytesPerDay: undefined,
+    filesPerDay: undefined,
+  }
+  const unlimited = create(none)
+  await unlimited.reserve(upload(), 7, Date.now() + hourMs)
+  assert.equal(await redis.keys(`${prefix}:*`), [])
+  const limited = create({ ...none, filesTotal: 1 })
+  await limited.reserve(upload(), 7, Date.now() + hourMs)
+  const another = limited.reserve(upload(), 7, Date.now() + hourMs)
+  assert.equal(await refusal(another), ['quota_exceeded', 1, 0])
+})
+
+test('a size that does not change adds nothing to the address', async () => {
+  const { reserve, resize, askedNetworks } = create({ bytesTotal: 1000 })
+  const address = upload()
+  await reserve(address, 10, Date.now() + hourMs)
+  await resize(address, { from: 10, to: 10 }, Date.now() + hourMs)
+  assert.is(askedNetworks(), 0)
+  await resize(address, { from: 10, to: 11 }, Date.now() + hourMs)
+  assert.is(askedNetworks(), 1)
 })
 
 test('erasing releases an upload but not its day; a failed announcement releases both', async () => {

@@ -115,4 +115,20 @@ export const mutations: readonly KeptMutation[] = [
     effect: 'A browser changes the order number that its backend stamped on the file.',
     tests: ['api/credentials/stamped-metadata.test.ts'],
   },
+  {
+    name: 'a misspelt scope of API_KEYS is left out',
+    file: `${room}/api-keys.ts`,
+    before: 'validScopes.length < scopes.length',
+    after: 'validScopes.length === 0',
+    effect: 'A key lacks a right, and no error says why.',
+    tests: ['api/credentials/api-keys.test.ts'],
+  },
+  {
+    name: 'any key with the same first half of an id has sessions',
+    file: `${room}/api-keys.ts`,
+    before: 'configured.find((key) => key.id === id)',
+    after: 'configured.find((key) => key.id.startsWith(id))',
+    effect: 'A session whose key was removed acts for another key.',
+    tests: ['api/credentials/api-keys.test.ts'],
+  },
 ]

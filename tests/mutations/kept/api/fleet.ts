@@ -65,7 +65,7 @@ export const mutations: readonly KeptMutation[] = [
     before: 'slots: sum(serving, ({ slots }) => slots)',
     after: 'slots: sum(ofTier, ({ slots }) => slots)',
     effect: 'The console shows more capacity than there is.',
-    tests: ['api/fleet/cluster.test.ts'],
+    tests: ['api/fleet/fleet.test.ts'],
   },
   {
     name: 'cluster view without admin',
@@ -97,7 +97,7 @@ export const mutations: readonly KeptMutation[] = [
     before: "isStream ? 'unmeasured' : 'measured'",
     after: "'measured'",
     effect: 'Latencies of the console are those of open pages.',
-    tests: ['api/fleet/cluster.test.ts'],
+    tests: ['api/fleet/fleet.test.ts'],
   },
   {
     name: 'client errors count as failures',
@@ -105,7 +105,7 @@ export const mutations: readonly KeptMutation[] = [
     before: 'reply.statusCode >= 500',
     after: 'reply.statusCode >= 400',
     effect: 'A wrong client looks like an outage.',
-    tests: ['api/fleet/cluster.test.ts'],
+    tests: ['api/fleet/fleet.test.ts'],
   },
   {
     name: 'closing instance keeps its state',
@@ -114,6 +114,6 @@ export const mutations: readonly KeptMutation[] = [
     after: "app.addHook('preClose', async () => undefined)",
     effect:
       'An instance that stops looks as if it served, and its lease expires before another one publishes.',
-    tests: ['api/fleet/cluster.test.ts', 'api/http/graceful-close.test.ts'],
+    tests: ['api/fleet/fleet.test.ts'],
   },
 ]

@@ -367,4 +367,29 @@ export const mutations: readonly KeptMutation[] = [
     effect: "A browser that sends neither header lets another page write with an operator's key.",
     tests: ['api/identity/key-session.test.ts'],
   },
+  {
+    name: 'the anonymous session forgets that it is an owner after a key',
+    file: `${room}/session-cookie.ts`,
+    before: '    ...(isOwner !== undefined && { isOwner }),\n  }',
+    after: '  }',
+    effect: 'Each sign-in of an operator uses up a new session of the address.',
+    tests: ['api/identity/session-lifetimes.test.ts'],
+  },
+  {
+    name: 'a second key forgets the anonymous session',
+    file: `${room}/session-cookie.ts`,
+    before: '(current.signIn ? current.before : withoutSignIn(current))',
+    after: '(current.signIn ? undefined : withoutSignIn(current))',
+    effect: 'After two sign-ins with a key, the visitor’s own uploads are gone.',
+    tests: ['api/identity/session-lifetimes.test.ts'],
+  },
+  {
+    name: 'two tokens in a header are the first one',
+    file: `${room}/authorize.ts`,
+    before: '/^Bearer +([A-Za-z0-9._~+/=-]+) *$/i',
+    after: '/^Bearer +([A-Za-z0-9._~+/=-]+)/i',
+    effect:
+      'A proxy that joins two headers lets a request act for somebody else than the API behind it assumes.',
+    tests: ['api/identity/bearer-token.test.ts'],
+  },
 ]

@@ -99,4 +99,12 @@ export const mutations: readonly KeptMutation[] = [
     effect: 'An attacker keeps connections open for nothing.',
     tests: ['api/limits/slow-clients.test.ts'],
   },
+  {
+    name: 'limits: each of many requests at once takes a lease for all',
+    file: `${room}/rate-leases.ts`,
+    before: 'if (isRefilling) return\n',
+    after: '',
+    effect: 'A page that sends 50 requests at once uses up a thousand of its limit.',
+    tests: ['api/limits/rate-windows.test.ts'],
+  },
 ]

@@ -17,7 +17,7 @@ export const mutations: readonly KeptMutation[] = [
     before: 'page.ids.filter((id) => id >= known.from)',
     after: '[...page.ids]',
     effect: 'Uploads that only S3 has are on no page.',
-    tests: ['api/listing/list-uploads.test.ts', 'api/listing/pages-of-uploads.test.ts'],
+    tests: ['api/listing/pages-of-uploads.test.ts'],
   },
   {
     name: 'listing: a list ends where the index ends',
@@ -49,7 +49,7 @@ export const mutations: readonly KeptMutation[] = [
     before: 'if (matching.length > room && last) taken',
     after: 'if (matching.length > room && !last) taken',
     effect: 'Matching uploads are on no page.',
-    tests: ['api/listing/upload-filter.test.ts', 'api/listing/pages-of-uploads.test.ts'],
+    tests: ['api/listing/pages-of-uploads.test.ts'],
   },
   {
     name: 'listing: a page costs any number of lookups',

@@ -140,4 +140,12 @@ export const mutations: readonly KeptMutation[] = [
     effect: 'From midnight on, all URLs are refused until a restart.',
     tests: ['api/signing/signed-lives.test.ts', 'api/signing/sign-url.test.ts'],
   },
+  {
+    name: 'a bucket that was not found once is never found',
+    file: `${room}/sign-url.ts`,
+    before: '        bucketUrl = undefined\n        throw error',
+    after: '        throw error',
+    effect: 'An instance that starts before its role has credentials signs nothing until it restarts.',
+    tests: ['api/signing/sign-url.test.ts'],
+  },
 ]

@@ -161,7 +161,7 @@ export const mutations: readonly KeptMutation[] = [
     before: 'part.size !== expectedSize',
     after: 'part.size > expectedSize',
     effect: 'A file with a hole is stored as complete.',
-    tests: ['api/uploads/multipart-upload.test.ts'],
+    tests: ['api/uploads/complete-parts.test.ts'],
   },
   {
     name: 'complete: a part with another etag is accepted',
@@ -169,7 +169,7 @@ export const mutations: readonly KeptMutation[] = [
     before: 'claimedEtags.get(partNumber) !== part.etag',
     after: '!claimedEtags.has(partNumber)',
     effect: 'A file whose part was damaged on its way is stored as complete.',
-    tests: ['api/uploads/multipart-upload.test.ts'],
+    tests: ['api/uploads/complete-parts.test.ts'],
   },
   {
     name: 'the URL of a part lives for ten hours',
@@ -202,5 +202,38 @@ export const mutations: readonly KeptMutation[] = [
     after: 'String(multipart.partSize)',
     effect: 'The last part of a file is refused.',
     tests: ['api/signing/signed-lives.test.ts', 'api/signing/sign-url.test.ts'],
+  },
+  {
+    name: 'complete: more parts than announced are accepted',
+    file: `${room}/complete-upload.ts`,
+    before: 'if (storedParts.length > partCount || claimedEtags.size !== partCount) {',
+    after: 'if (claimedEtags.size !== partCount) {',
+    effect: 'A file is larger than what was announced and counted.',
+    tests: ['api/uploads/complete-parts.test.ts'],
+  },
+  {
+    name: 'complete: parts that changed are not looked at again',
+    file: `${room}/complete-upload.ts`,
+    before: 'const attempts = 2',
+    after: 'const attempts = 1',
+    effect: 'A part that is sent again during the completion fails the upload.',
+    tests: ['api/uploads/complete-parts.test.ts'],
+  },
+  {
+    name: 'complete: quotes of an etag are part of it',
+    file: `${room}/complete-upload.ts`,
+    before: '[partNumber, unquoted(etag)]',
+    after: '[partNumber, etag]',
+    effect: 'Clients that send the etag as S3 returned it cannot complete.',
+    tests: ['api/uploads/complete-parts.test.ts'],
+  },
+  {
+    name: 'complete: the announcement is deleted before the file is recorded',
+    file: `${room}/complete-upload.ts`,
+    before: '    const received = await receiveUpload(address)\n',
+    after:
+      '    await announcements.delete(address).catch(() => undefined)\n    const received = await receiveUpload(address)\n',
+    effect: 'If the instance dies then, a repeated request finds no upload.',
+    tests: ['api/uploads/complete-parts.test.ts'],
   },
 ]

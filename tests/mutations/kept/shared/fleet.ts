@@ -467,4 +467,12 @@ export const mutations: readonly KeptMutation[] = [
     effect: 'Two publishers write points of one period, of half of its samples each.',
     tests: ['shared/fleet/fleet-history.test.ts'],
   },
+  {
+    name: 'history too short for the longest alarm',
+    file: `${room}/scaling-policy.ts`,
+    before: 'Math.max(scaleIn.periods, tracking?.periods ?? 0, ...scaleOut.map(({ periods }) => periods))',
+    after: 'Math.max(scaleIn.periods, tracking?.periods ?? 0)',
+    effect: 'The local autoscaler never sees a backlog.',
+    tests: ['shared/fleet/scaling-policy.test.ts'],
+  },
 ]

@@ -1,3 +1,4 @@
+// biome-ignore-all lint/suspicious/noTemplateCurlyInString: these are texts of files, which contain template strings
 import type { KeptMutation } from '../../mutation.ts'
 
 const room = 'packages/shared/src/ledger'
@@ -124,5 +125,37 @@ export const mutations: readonly KeptMutation[] = [
     after: 'if (fileBytes < smallestPartBytes * partLimit) {',
     effect: 'An upload of that size that began earlier is damaged.',
     tests: ['shared/ledger/part-plan.test.ts'],
+  },
+  {
+    name: 'parts of 100 MiB are streamed',
+    file: `${room}/part-plan.ts`,
+    before: 'export const streamedPartBytes = 1024 * MiB',
+    after: 'export const streamedPartBytes = 100 * MiB',
+    effect: 'Files above 1 TB are refused after their first terabyte was sent.',
+    tests: ['shared/ledger/part-plan.test.ts'],
+  },
+  {
+    name: 'keys: the key of an edit is no key',
+    file: `${room}/object-keys.ts`,
+    before: "return parse(key, editsPrefix, '.json')",
+    after: "return parse(key, editsPrefix, '')",
+    effect: 'Edits of another region never arrive.',
+    tests: ['shared/ledger/object-keys.test.ts'],
+  },
+  {
+    name: 'keys: the listing of a tenant’s events ends before them',
+    file: `${room}/object-keys.ts`,
+    before: 'return `${outboxPrefix}${tenantKey}0`',
+    after: 'return `${outboxPrefix}${tenantKey}-`',
+    effect: 'Events of a tenant are skipped, and its webhooks hear nothing.',
+    tests: ['shared/ledger/object-keys.test.ts'],
+  },
+  {
+    name: 'keys: webhooks move to another prefix',
+    file: `${room}/object-keys.ts`,
+    before: "export const webhooksPrefix = 'webhooks/'",
+    after: "export const webhooksPrefix = 'hooks/'",
+    effect: 'After an update, all webhooks of all tenants are gone.',
+    tests: ['shared/ledger/object-keys.test.ts'],
   },
 ]

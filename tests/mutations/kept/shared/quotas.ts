@@ -187,4 +187,20 @@ export const mutations: readonly KeptMutation[] = [
     effect: 'A client tries again every day, for ever.',
     tests: ['shared/quotas/quota-error.test.ts'],
   },
+  {
+    name: 'quota: one limit of four counts nothing',
+    file: `${room}/quota.ts`,
+    before: 'Object.values(limits).some((limit) => limit !== undefined)',
+    after: 'Object.values(limits).every((limit) => limit !== undefined)',
+    effect: 'Whoever sets one limit has none.',
+    tests: ['shared/quotas/quota.test.ts'],
+  },
+  {
+    name: 'quota: without any limit everything is counted',
+    file: `${room}/quota.ts`,
+    before: 'Object.values(limits).some((limit) => limit !== undefined)',
+    after: 'Object.values(limits).length > 0',
+    effect: 'An API without quotas lists the files of each owner, and fills Redis with counts.',
+    tests: ['shared/quotas/quota.test.ts'],
+  },
 ]

@@ -212,4 +212,28 @@ export const mutations: readonly KeptMutation[] = [
     effect: 'The last upload of a page is the first one of the next.',
     tests: ['api/listing/pages-of-uploads.test.ts'],
   },
+  {
+    name: 'records: the end of an upload that Redis lost is told to nobody',
+    file: `${room}/upload-records.ts`,
+    before: 'Date.now() - Date.parse(next.updatedAt) > quietAfterMs',
+    after: 'Date.now() - Date.parse(next.updatedAt) > 0',
+    effect: 'After a failover, pages wait for ever for uploads that ended during it.',
+    tests: ['shared/uploads/recorded-changes.test.ts'],
+  },
+  {
+    name: 'records: each lookup of an old upload is told as a change',
+    file: `${room}/upload-records.ts`,
+    before: 'const isQuiet = !found && isFinished(next)',
+    after: 'const isQuiet = !!found && isFinished(next)',
+    effect: 'Opening a list of old uploads sends each of them to all open pages.',
+    tests: ['shared/uploads/recorded-changes.test.ts'],
+  },
+  {
+    name: 'records: numbers of before the epoch are believed',
+    file: `${room}/upload-records.ts`,
+    before: '    if (seen < (await epoch.current())) return undefined\n',
+    after: '',
+    effect: 'After a failover, a page that reconnects misses the changes that Redis lost.',
+    tests: ['shared/uploads/recorded-changes.test.ts'],
+  },
 ]
