@@ -174,12 +174,13 @@ test('the API publishes the queue load only if no worker does', async () => {
   const key = `${prefix}:{fleet}:publisher`
   const lease = (holder: string) => createRedisLease({ redis, key, holder, ttlMs: 60_000 })
   const looked = Promise.withResolvers<void>()
-  let free = false
+  let isFree = false
+  let samplesBefore = 0
   const publisher = createQueueLoadPublisher({
     lease: lease('api-1'),
     async sampleQueue(): Promise<FleetSample> {
-      assert.ok(free, 'a worker publishes')
-      looked.resolve()
+      if (isFree) looked.resolve()
+      else samplesBefore += 1
       const jobs = { waiting: 0, prioritized: 0, active: 0, notRelayed: 0 }
       const queue = { at: new Date().toISOString(), load: 0, ...jobs, slots: 0, oldestJobAgeMs: 0 }
       return { queue, processes: [] }
@@ -198,7 +199,8 @@ test('the API publishes the queue load only if no worker does', async () => {
   assert.not(await lease('worker-2').hold())
   publisher.start()
   for (let asked = 0; asked < 200; asked++) assert.is(await worker.holder(), 'worker-1')
-  free = true
+  assert.is(samplesBefore, 0)
+  isFree = true
   await worker.release()
   await looked.promise
   assert.is(await worker.holder(), 'api-1')

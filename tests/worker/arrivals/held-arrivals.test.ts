@@ -2,7 +2,11 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { S3Client } from '@aws-sdk/client-s3'
-import { ChangeMessageVisibilityCommand, GetQueueAttributesCommand } from '@aws-sdk/client-sqs'
+import {
+  ChangeMessageVisibilityCommand,
+  GetQueueAttributesCommand,
+  ReceiveMessageCommand,
+} from '@aws-sdk/client-sqs'
 import { type RedisServer, startRedisServer } from '@millrace/local/cloud/redis-server.ts'
 import { presentOf } from '@millrace/shared/fleet/fleet-journal.ts'
 import { createHeartbeats } from '@millrace/shared/fleet/heartbeats.ts'
@@ -14,12 +18,18 @@ import type { UploadAddress } from '@millrace/shared/uploads/upload-address.ts'
 import * as assert from 'uvu/assert'
 import { type ProxyAction, type S3Proxy, type SeenRequest, startS3Proxy } from '../../support/s3-proxy.ts'
 import { suite } from '../../support/suite.ts'
+import { createTestLifecycle } from '../../support/test-lifecycle.ts'
 import { sampleImage } from '../support/sample-images.ts'
 import { watchSqs } from '../support/watch-sqs.ts'
 import { startWorkerFleet, type WorkerFleet } from '../support/worker-fleet.ts'
 
 /** Long enough for the slowest machine to extend it in time, short enough to wait for its end. */
 const leaseMs = 6_000
+
+const preset = {
+  name: 'default',
+  variants: [{ name: 'small', fit: 'inside', width: 32, format: 'png', quality: 80 }],
+}
 
 const test = suite('held arrivals', {}, { limitMs: 60_000 })
 let directory: string
@@ -32,19 +42,25 @@ let commands: ReturnType<typeof watchSqs>
 /** Lets writes pass that a failed test still holds. */
 let openHeld = () => {}
 
-test.before.each(async () => {
+test.before(async () => {
   directory = await mkdtemp(join(tmpdir(), 'millrace-held-'))
   redisServer = await startRedisServer({ directory })
   fleet = await startWorkerFleet({
     redisUrl: redisServer.url,
-    environment: { ARRIVAL_LEASE_MS: String(leaseMs) },
+    environment: { ARRIVAL_LEASE_MS: String(leaseMs), PRESETS: JSON.stringify([preset]) },
   })
   proxy = await startS3Proxy(fleet.environment['AWS_ENDPOINT_URL_S3'] ?? '')
   proxiedS3 = new S3Client({ endpoint: proxy.endpoint, ...fleet.identity, maxAttempts: 1 })
+})
+test.before.each(() => {
   commands = watchSqs(fleet.sqs)
 })
 test.after.each(async () => {
   openHeld()
+  await fleet.reset()
+  proxy.intercept(() => 'pass')
+})
+test.after(async () => {
   await fleet.close()
   proxiedS3.destroy()
   await proxy.close()
@@ -110,31 +126,35 @@ async function jobIdOf(address: UploadAddress): Promise<string> {
 test('uploads whose jobs and records Redis lost end ready without reconciliation', async () => {
   const variants = holdVariants()
   await fleet.startWorker({ s3: proxiedS3 })
-  const addresses = await arriveMany(40)
-  await commands.handled(40)
+  const addresses = await arriveMany(21)
+  await commands.handled(21)
   await variants.arrived
   await fleet.redis.flushall()
   fleet.changes.clear()
   variants.open()
   assert.equal(await statesOf(addresses), ['ready'])
-  await commands.deleted(40)
+  await commands.deleted(21)
   assert.equal(await messageCounts(), [0, 0, 0])
 })
 
-test('uploads of a killed worker are finished by another one although Redis lost their jobs', async () => {
-  holdVariants()
-  const killed = await fleet.spawnWorker({ LOG_LEVEL: 'debug', AWS_ENDPOINT_URL_S3: proxy.endpoint })
+test('uploads whose worker died with their messages are finished by another one although Redis lost their jobs', async () => {
   const addresses = await arriveMany(5)
-  for (const { id } of addresses) {
-    await killed.log.until(({ event, uploadId }) => event === 'object-created' && uploadId === id)
-  }
-  killed.kill('SIGKILL')
-  await killed.exit()
+  const { receiveUpload } = createTestLifecycle(fleet)
+  for (const address of addresses) await receiveUpload(address)
+  // As a worker whose lease has one second left.
+  const receive = new ReceiveMessageCommand({
+    QueueUrl: fleet.environment['EVENTS_QUEUE_URL'],
+    MaxNumberOfMessages: 10,
+    VisibilityTimeout: 1,
+  })
+  let received = 0
+  while (received < 5) received += (await fleet.sqs.send(receive)).Messages?.length ?? 0
   await fleet.redis.flushall()
   fleet.changes.clear()
   await fleet.startWorker()
   assert.equal(await statesOf(addresses), ['ready'])
   await commands.deleted(5)
+  assert.equal(await messageCounts(), [0, 0, 0])
 })
 
 test('a message is deleted only after the manifest of its upload was written', async () => {
@@ -231,6 +251,8 @@ test('messages that arrive while S3 is unavailable are received once and none mo
 
 test('a message that arrives while Redis is full is received once', async () => {
   await fleet.startWorker()
+  // Once this one is deleted, the worker has started.
+  await fleet.message(JSON.stringify({ Service: 'Amazon S3', Event: 's3:TestEvent', Bucket: fleet.bucket }))
   await commands.until('DeleteMessageBatchCommand', 1)
   await fleet.redis.config('SET', 'maxmemory', '1')
   const [address] = await arriveMany(1)

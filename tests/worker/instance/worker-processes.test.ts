@@ -22,11 +22,12 @@ const importMiB = Number(process.env['MEMORY_TEST_MIB'] ?? 64)
 let fleet: WorkerFleet
 let proxy: S3Proxy
 
-test.before.each(async () => {
+test.before(async () => {
   fleet = await startWorkerFleet()
   proxy = await startS3Proxy(fleet.environment['AWS_ENDPOINT_URL_S3'] ?? '')
 })
-test.after.each(async () => {
+test.after.each(() => fleet.reset())
+test.after(async () => {
   await fleet.close()
   await proxy.close()
 })
@@ -49,7 +50,9 @@ test('the active job and import of a killed worker are finished once by another 
     LOG_LEVEL: 'trace',
     IMPORT_ALLOWED_NETWORKS: '127.0.0.1',
     IMPORT_ALLOWED_PORTS: String(source.port),
-    // No server listens there: imports do not use the proxy.
+  }
+  // No server listens there: imports do not use the proxy.
+  const withProxy = {
     NODE_USE_ENV_PROXY: '1',
     HTTP_PROXY: 'http://127.0.0.1:1',
     http_proxy: 'http://127.0.0.1:1',
@@ -64,7 +67,7 @@ test('the active job and import of a killed worker are finished once by another 
     else response.end('whole')
   })
   const held = proxy.hold(writesVariant)
-  const killed = await fleet.spawnWorker({ ...throughProxy(), ...importing })
+  const killed = await fleet.spawnWorker({ ...throughProxy(), ...importing, ...withProxy })
   const imported = await importer.announce(source.url('/file?token=s3cret'))
   const address = await fleet.arrive(await phonePhoto(400, 300))
   await Promise.all([held.arrived, halfSent.promise])
@@ -72,7 +75,7 @@ test('the active job and import of a killed worker are finished once by another 
   assert.is(await killed.exit(), 'SIGKILL')
   assert.is(await openParts(), 1)
 
-  const successor = await fleet.spawnWorker(importing)
+  const successor = await fleet.startWorker({ environment: importing })
   const upload = await fleet.finished(address)
   assert.is(upload.state, 'ready')
   assert.is(upload.variants.length, 4)
@@ -81,8 +84,7 @@ test('the active job and import of a killed worker are finished once by another 
   assert.is((await fleet.finished(imported)).state, 'ready')
   assert.is(String(await fleet.object(originalKey(imported))), 'whole')
   assert.is(await openParts(), 0)
-  successor.kill('SIGTERM')
-  assert.is(await successor.exit(), 0)
+  await successor.close()
   const log = JSON.stringify([...killed.log.lines, ...successor.log.lines])
   assert.match(log, 'attempt-failed')
   assert.not.match(log, 's3cret')
@@ -157,7 +159,8 @@ test('a worker hands back jobs that are unfinished at the drain deadline', async
   const wakes = await fleet.redis.zcard(`${fleet.prefix}:uploads:marker`)
   assert.is(wakes, 1, 'an idle worker would be woken at once')
 
-  const successor = await fleet.spawnWorker()
+  held.release()
+  const successor = await fleet.startWorker({ environment: { LOG_LEVEL: 'info' } })
   assert.is((await fleet.finished(address)).state, 'ready')
   assert.is(
     successor.log.lines.some(({ event }) => event === 'stalled'),
@@ -229,12 +232,12 @@ test('a worker that crashes hands its jobs back and exits with 1', async () => {
     order,
   )
   held.release()
-  await fleet.spawnWorker()
+  await fleet.startWorker()
   assert.is((await fleet.finished(address)).state, 'ready')
 })
 
 test('a worker logs one line per upload with ids and durations, without the filename and signed URLs', async () => {
-  const worker = await fleet.spawnWorker()
+  const worker = await fleet.startWorker({ environment: { LOG_LEVEL: 'info' } })
   const traceparent = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01'
   const bytes = await sampleImage('image/jpeg')
   const { id, owner } = await fleet.arrive(bytes, { filename: 'my-secret-name.jpg', traceparent })

@@ -13,11 +13,12 @@ const test = suite('jobs of another version')
 let fleet: WorkerFleet
 let queue: Queue
 
-test.before.each(async () => {
+test.before(async () => {
   fleet = await startWorkerFleet()
   queue = new Queue('uploads', { connection: fleet.redis, prefix: fleet.prefix })
 })
-test.after.each(async () => {
+test.after.each(() => fleet.reset())
+test.after(async () => {
   await queue.close()
   await fleet.close()
 })
@@ -32,12 +33,11 @@ async function arriveWithJob(changes: object = {}) {
   return { address, payload, job }
 }
 
-/** Runs a worker as a process until it has handed a job back as unreadable. */
+/** Runs a worker until it has handed a job back as unreadable. */
 async function runUntilHandedBack(jobId = ''): Promise<void> {
-  const worker = await fleet.spawnWorker()
+  const worker = await fleet.startWorker({ environment: { LOG_LEVEL: 'info' } })
   await worker.log.until((line) => line['event'] === 'unreadable' && line['jobId'] === jobId)
-  worker.kill('SIGTERM')
-  assert.is(await worker.exit(), 0)
+  await worker.close()
 }
 
 async function assertDelayed(jobId = ''): Promise<void> {

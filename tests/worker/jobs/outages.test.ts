@@ -23,7 +23,7 @@ let proxy: S3Proxy
 let proxiedS3: S3Client
 let queue: Queue
 
-test.before.each(async () => {
+test.before(async () => {
   directory = await mkdtemp(join(tmpdir(), 'millrace-outages-'))
   redisServer = await startRedisServer({ directory })
   fleet = await startWorkerFleet({ redisUrl: redisServer.url })
@@ -32,6 +32,10 @@ test.before.each(async () => {
   queue = new Queue('uploads', { connection: fleet.redis, prefix: fleet.prefix })
 })
 test.after.each(async () => {
+  await fleet.reset()
+  proxy.intercept(() => 'pass')
+})
+test.after(async () => {
   await queue.close()
   await fleet.close()
   proxiedS3.destroy()
@@ -101,7 +105,7 @@ test('a job whose upload cannot be finished as failed during an outage is handed
 test('an upload whose manifest is written while Redis is full ends ready, with one manifest', async () => {
   const held = proxy.hold(writes('manifests'))
   const { address } = await arriveWithJob(await sampleImage('image/png'))
-  const worker = await fleet.spawnWorker({ AWS_ENDPOINT_URL_S3: proxy.endpoint })
+  const worker = await fleet.startWorker({ s3: proxiedS3, environment: { LOG_LEVEL: 'info' } })
   await held.arrived
   await fleet.redis.config('SET', 'maxmemory', '1')
   held.release()

@@ -17,13 +17,17 @@ let proxy: S3Proxy
 let proxiedS3: S3Client
 let queue: Queue
 
-test.before.each(async () => {
+test.before(async () => {
   fleet = await startWorkerFleet()
   proxy = await startS3Proxy(fleet.environment['AWS_ENDPOINT_URL_S3'] ?? '')
   proxiedS3 = new S3Client({ endpoint: proxy.endpoint, ...fleet.identity, maxAttempts: 1 })
   queue = new Queue('uploads', { connection: fleet.redis, prefix: fleet.prefix })
 })
 test.after.each(async () => {
+  await fleet.reset()
+  proxy.intercept(() => 'pass')
+})
+test.after(async () => {
   await queue.close()
   await fleet.close()
   proxiedS3.destroy()
