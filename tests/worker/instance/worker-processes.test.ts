@@ -41,8 +41,12 @@ function throughProxy() {
   return { AWS_ENDPOINT_URL_S3: proxy.endpoint }
 }
 
-const writesVariant = ({ method, path }: { method: string; path: string }) =>
-  method === 'PUT' && path.includes('/variants/')
+const writes =
+  (prefix: string) =>
+  ({ method, path }: { method: string; path: string }) =>
+    method === 'PUT' && path.includes(`/${prefix}/`)
+/** A file without variants, which needs no decoder. */
+const text = Buffer.from('just text')
 
 test('the active job and import of a killed worker are finished once by another worker', async () => {
   const source = await startSourceServer()
@@ -66,7 +70,7 @@ test('the active job and import of a killed worker are finished once by another 
     else if (requests === 2) response.writeHead(503).end()
     else response.end('whole')
   })
-  const held = proxy.hold(writesVariant)
+  const held = proxy.hold(writes('variants'))
   const killed = await fleet.spawnWorker({ ...throughProxy(), ...importing, ...withProxy })
   const imported = await importer.announce(source.url('/file?token=s3cret'))
   const address = await fleet.arrive(await phonePhoto(400, 300))
@@ -127,15 +131,15 @@ test('worker memory does not grow with the size of an import', async () => {
 })
 
 test('on SIGTERM a worker takes no new jobs, finishes active ones and exits with 0', async () => {
-  const held = proxy.hold(writesVariant)
+  const held = proxy.hold(writes('manifests'))
   const worker = await fleet.spawnWorker(throughProxy())
-  const address = await fleet.arrive(await sampleImage('image/jpeg'))
+  const address = await fleet.arrive(text)
   await held.arrived
   worker.kill('SIGTERM')
   await worker.log.until((line) => line['event'] === 'closing')
   worker.kill('SIGTERM')
   worker.kill('SIGINT')
-  const late = await fleet.arrive(await sampleImage('image/png'))
+  const late = await fleet.arrive(text)
   held.release()
   assert.is(await worker.exit(), 0)
   assert.is((await fleet.finished(address)).state, 'ready')
@@ -149,9 +153,9 @@ test('on SIGTERM a worker takes no new jobs, finishes active ones and exits with
 })
 
 test('a worker hands back jobs that are unfinished at the drain deadline', async () => {
-  const held = proxy.hold(writesVariant)
+  const held = proxy.hold(writes('manifests'))
   const worker = await fleet.spawnWorker({ ...throughProxy(), DRAIN_DEADLINE_MS: '100' })
-  const address = await fleet.arrive(await sampleImage('image/jpeg'))
+  const address = await fleet.arrive(text)
   await held.arrived
   worker.kill('SIGTERM')
   assert.is(await worker.exit(), 0)
@@ -174,12 +178,12 @@ test('a worker that loses Redis during a job exits by its deadline with 1', asyn
   const redisServer = await startRedisServer({ directory })
   const ownFleet = await startWorkerFleet({ redisUrl: redisServer.url })
   const ownProxy = await startS3Proxy(ownFleet.environment['AWS_ENDPOINT_URL_S3'] ?? '')
-  const held = ownProxy.hold(writesVariant)
+  const held = ownProxy.hold(writes('manifests'))
   const worker = await ownFleet.spawnWorker({
     AWS_ENDPOINT_URL_S3: ownProxy.endpoint,
     DRAIN_DEADLINE_MS: '100',
   })
-  await ownFleet.arrive(await sampleImage('image/png'))
+  await ownFleet.arrive(text)
   await held.arrived
   await redisServer.close()
   worker.kill('SIGTERM')
@@ -218,10 +222,10 @@ test('a worker whose health port is taken logs one fatal line and exits with 1',
 })
 
 test('a worker that crashes hands its jobs back and exits with 1', async () => {
-  const held = proxy.hold(writesVariant)
+  const held = proxy.hold(writes('manifests'))
   const crash = `data:text/javascript,process.on('SIGUSR2',()=>{throw(Error('crash'))})`
   const worker = await fleet.spawnWorker({ ...throughProxy(), NODE_OPTIONS: `--import=${crash}` })
-  const address = await fleet.arrive(await sampleImage('image/jpeg'))
+  const address = await fleet.arrive(text)
   await held.arrived
   worker.kill('SIGUSR2')
   assert.is(await worker.exit(), 1)
