@@ -106,7 +106,8 @@ test('a sweep lists ten pages a second, and checks fifty uploads a second', asyn
   }
   const { sweep } = createSweeper({ redis, prefix, s3, bucket, queue, lifecycle, log })
   const { now } = performance
-  const stoppedAtMs = now.call(performance)
+  // A whole number, so that differences are exact.
+  const stoppedAtMs = Math.round(now.call(performance))
   const { waits, restore } = replaceDelays(() => 0)
   // On a clock that stands still, each turn is as far away as all turns before it take.
   performance.now = () => stoppedAtMs
