@@ -17,9 +17,11 @@ call="\${0##*/} $*"
 printf '%s\\n' "$call" >>"$SANDBOX/calls"
 [[ -z $HANGS || ! $call =~ $HANGS ]] || exec /bin/sleep 600
 if [[ -n $FAILS && $call =~ $FAILS ]]; then
-  printf x >>"$SANDBOX/failures"
-  read -r failures <"$SANDBOX/failures"
-  if [ "\${#failures}" -le "$FAILS_TIMES" ]; then
+  times=0
+  if [ -n "$FAILS_TIMES" ]; then
+    while read -r earlier; do [[ $earlier != "$call" ]] || times=$((times + 1)); done <"$SANDBOX/calls"
+  fi
+  if [ "$times" -le "\${FAILS_TIMES:-0}" ]; then
     printf '%s: \\\\ "it" failed:\\tä\\n' "\${0##*/}" >&2
     exit 1
   fi
@@ -59,7 +61,7 @@ const LogEvents = Compile(
 export type SandboxOptions = {
   /** A regular expression that matches calls to fail. */
   fails?: string
-  /** How often they fail; default: always. */
+  /** How often each of them fails; default: always. */
   failsTimes?: number
   /** A regular expression that matches calls that never end. */
   hangs?: string
@@ -133,7 +135,7 @@ export async function createBootSandbox(options: SandboxOptions = {}) {
           PATH: `${bin}:/usr/bin:/bin`,
           SANDBOX: sandbox,
           FAILS: options.fails ?? '',
-          FAILS_TIMES: String(options.failsTimes ?? Number.MAX_SAFE_INTEGER),
+          FAILS_TIMES: String(options.failsTimes ?? ''),
           HANGS: options.hangs ?? '',
           PARAMETERS: options.parameters ?? '',
           TARGET_STATE: 'InService',

@@ -20,6 +20,8 @@ const settings: UserData = {
   memoryMiB: 1_792,
 }
 const script = renderUserData(settings)
+/** Each retry costs some processes, and the number of tries is compared by the text of the script. */
+const impatientScript = script.replaceAll(/\btry \d+ /g, 'try 2 ')
 const secret = "rediss://:p4$$`w0rd`'@redis.test:6379?a=b"
 const parameters = `/millrace/production/api/REDIS_URL\\t${secret}\\n/millrace/production/api/SESSION_KEYS\\tAAAA=,BBBB=\\n`
 
@@ -31,8 +33,13 @@ const metadataCalls = (path: string) => [
 ]
 const health = 'curl -sf --max-time 2 --output /dev/null http://127.0.0.1:3000/health'
 
-test('an instance reads metadata and secrets, pulls the image, starts the service, and is in service once /health responds', async () => {
-  const boot = await bootInSandbox(script, { parameters })
+/** The boot of an instance whose calls all succeed. */
+let boot: Awaited<ReturnType<typeof bootInSandbox>>
+test.before(async () => {
+  boot = await bootInSandbox(script, { parameters })
+})
+
+test('an instance reads metadata and secrets, pulls the image, starts the service, and is in service once /health responds', () => {
   // Both ends of a pipe start at once, in any order.
   const password = 'aws ecr get-login-password'
   assert.ok(boot.calls.includes(password))
@@ -64,8 +71,8 @@ test('an instance reads metadata and secrets, pulls the image, starts the servic
   assert.is(boot.leftovers, undefined)
 })
 
-test('systemd runs the service in a confined container, with its log in CloudWatch and no secret in the unit', async () => {
-  const { unit = '' } = await bootInSandbox(script, { parameters })
+test('systemd runs the service in a confined container, with its log in CloudWatch and no secret in the unit', () => {
+  const { unit = '' } = boot
   const command = unit
     .replaceAll('\\\n ', '')
     .match(/^ExecStart=(.*)$/m)?.[1]
@@ -115,11 +122,14 @@ const steps: [name: string, fails: string, docker?: boolean][] = [
 
 for (const [name, fails, docker = true] of steps) {
   test(`an instance logs the reason and then abandons its launch if ${name} fails`, async () => {
-    const boot = await bootInSandbox(script, { parameters, fails, docker })
-    const { code, calls, logged } = boot
+    const { code, calls, allCalls, logged } = await bootInSandbox(impatientScript, {
+      parameters,
+      fails,
+      docker,
+    })
     assert.is.not(code, 0)
     assert.is(calls.at(-1), hookCall('ABANDON'))
-    assert.is(boot.allCalls.at(-1), hookCall('ABANDON'), 'the log is sent before the instance ends')
+    assert.is(allCalls.at(-1), hookCall('ABANDON'), 'the log is sent before the instance ends')
     const [begun, failure, step] = logged.reduce<string[]>(
       (found, line) => {
         const [, begun = found[0]] = /^[-\dT:]+Z (.*)$/.exec(line) ?? []
@@ -139,9 +149,8 @@ for (const [name, fails, docker = true] of steps) {
   })
 }
 
-test('the log of a boot has its steps and no secret, in the stream of the instance, and on the console', async () => {
-  const { code, logged, allCalls, printed } = await bootInSandbox(script, { parameters })
-  assert.is(code, 0)
+test('the log of a boot has its steps and no secret, in the stream of the instance, and on the console', () => {
+  const { logged, allCalls, printed } = boot
   const steps = [
     ...['read the instance metadata', 'install Docker', 'start Docker', 'read the secrets', 'pull the image'],
     ...['start the service', 'wait for /health', 'put the instance in service'],
@@ -176,29 +185,27 @@ test('a boot that hangs has its steps in the log before the launch hook times ou
 test('a boot continues without CloudWatch Logs, and the console has the reason of its failure', async () => {
   const without = await bootInSandbox(script, { parameters, fails: '^aws logs' })
   assert.is(without.code, 0)
-  const failed = await bootInSandbox(script, { parameters, fails: '^aws' })
+  const failed = await bootInSandbox(impatientScript, { parameters, fails: '^aws' })
   assert.is.not(failed.code, 0)
   assert.match(failed.printed, /The boot failed with code 1 in this step: read the secrets\.\ndocker: failed/)
 })
 
 test('workers have a timer that checks their liveness once they are in service, and the API has none', async () => {
   const files = ['service', 'timer'].map((kind) => `etc/systemd/system/millrace-liveness.${kind}`)
-  for (const tier of ['api', 'worker'] as const) {
-    const instance = await createBootSandbox({ parameters })
-    await instance.run(renderUserData({ ...settings, tier })).exit
-    const calls = await instance.calls()
-    const enabled = calls.indexOf('systemctl enable --now millrace-liveness.timer')
-    if (tier === 'worker') assert.is(enabled, calls.indexOf(health) + 1)
-    else assert.is(enabled, -1)
-    const [service, timer] = await Promise.all(files.map(instance.read))
-    assert.match(
-      instance.withoutSandbox(service) ?? '',
-      'ExecStart=/usr/local/sbin/millrace-instance check_liveness\n',
-    )
-    // The next check begins when the last one has ended. 6 of them without a response take 90 s.
-    assert.match(timer ?? '', 'OnActiveSec=10\nOnUnitInactiveSec=10\nAccuracySec=1\n')
-    await instance.close()
-  }
+  const enable = 'systemctl enable --now millrace-liveness.timer'
+  const instance = await createBootSandbox({ parameters })
+  await instance.run(renderUserData({ ...settings, tier: 'worker' })).exit
+  const calls = await instance.calls()
+  assert.is(calls[calls.indexOf(health) + 1], enable)
+  assert.is(boot.calls.includes(enable), false)
+  const [service, timer] = await Promise.all(files.map(instance.read))
+  assert.match(
+    instance.withoutSandbox(service) ?? '',
+    'ExecStart=/usr/local/sbin/millrace-instance check_liveness\n',
+  )
+  // The next check begins when the last one has ended. 6 of them without a response take 90 s.
+  assert.match(timer ?? '', 'OnActiveSec=10\nOnUnitInactiveSec=10\nAccuracySec=1\n')
+  await instance.close()
 })
 
 test('the reason why the service ended is logged, at most once a minute', async () => {
@@ -222,7 +229,7 @@ test('the reason why the service ended is logged, at most once a minute', async 
 
 test('an instance that cannot read its own id leaves its launch to the timeout of the hook', async () => {
   for (const fails of ['api/token', 'placement/region', 'groupName$', 'instance-id']) {
-    const { code, calls, printed } = await bootInSandbox(script, { parameters, fails })
+    const { code, calls, printed } = await bootInSandbox(impatientScript, { parameters, fails })
     assert.is.not(code, 0)
     assert.is(
       calls.every((call) => call.startsWith('curl ') || call.startsWith('journalctl ')),
@@ -232,30 +239,46 @@ test('an instance that cannot read its own id leaves its launch to the timeout o
   }
 })
 
-test('an instance retries each step that may fail briefly', async () => {
-  for (const fails of [
-    'api/token',
-    'meta-data',
-    '^dnf',
-    '^aws ssm',
-    '^aws ecr',
-    '^docker',
+test('an instance retries each step that may fail briefly, for as long as it may', async () => {
+  const retried = [
+    '/latest/api/token$',
+    'placement/region$',
+    'groupName$',
+    'instance-id$',
+    'tags/instance/Stage$',
+    '^dnf ',
+    '^aws ssm ',
+    '^aws ecr ',
+    '^docker login ',
+    '^docker pull ',
     '/health$',
-    '^aws autoscaling',
-  ]) {
-    const { code, calls } = await bootInSandbox(script, {
-      parameters,
-      fails,
-      failsTimes: 2,
-      docker: fails !== '^dnf',
-    })
-    assert.is(code, 0, fails)
-    assert.is(calls.at(-1), hookCall('CONTINUE'))
-  }
+    '^aws autoscaling .*CONTINUE$',
+  ]
+  const { code, calls } = await bootInSandbox(script, {
+    parameters,
+    fails: retried.join('|'),
+    failsTimes: 2,
+    docker: false,
+  })
+  assert.is(code, 0)
+  // The token is asked for in each try of what needs it, and the registry's password until the image is there.
+  const callsEach = { '/latest/api/token$': 14, '^aws ecr ': 5, '^docker login ': 5 }
+  assert.equal(
+    retried.map((step) => [step, calls.filter((call) => new RegExp(step).test(call)).length]),
+    retried.map((step) => [step, Object.entries(callsEach).find(([each]) => each === step)?.[1] ?? 3]),
+  )
+  assert.equal(
+    [...script.matchAll(/\btry (\d+) (\w+ ?[\w/]*)/g)].map(([, times, command]) => `${times} ${command}`),
+    [
+      ...['5 finish ABANDON', '30 metadata placement/region', '5 metadata tags/instance/aws'],
+      ...['5 metadata instance', '5 metadata tags/instance/Stage', '5 dnf install', '10 write_secrets'],
+      ...['10 pull_image', '120 curl ', '5 finish CONTINUE'],
+    ],
+  )
 })
 
 test('an instance abandons its launch if there are no secrets', async () => {
-  const { code, calls } = await bootInSandbox(script, { parameters: '' })
+  const { code, calls } = await bootInSandbox(impatientScript, { parameters: '' })
   assert.is.not(code, 0)
   assert.is(calls.at(-1), hookCall('ABANDON'))
 })

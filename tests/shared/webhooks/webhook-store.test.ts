@@ -61,4 +61,39 @@ test('a change of a webhook that another process deletes meanwhile does not brin
   close()
 })
 
+test('a change of another instance is listed after five seconds, and one of this instance at once', async () => {
+  const other = createWebhookStore({ s3: target.client, bucket })
+  const store = createWebhookStore({ s3: target.client, bucket })
+  const key = tenantKey('globex')
+  const { now } = performance
+  // Whole numbers, whose differences are exact.
+  let nowMs = Math.round(now.call(performance))
+  performance.now = () => nowMs
+  const listed = async () => {
+    // The cache reads its clock once per ms of the real one.
+    for (let requests = 0; requests < 2; requests++) await other.read(key, 'wh_0')
+    return (await store.list(key)).map(({ id }) => id)
+  }
+  try {
+    const [one, two] = [webhookOf('globex', '1'), webhookOf('globex', '2')]
+    assert.equal(await listed(), [])
+    await other.create(one)
+    nowMs += 5_000
+    assert.equal(await listed(), [])
+    assert.equal(
+      (await store.list(key, { isFresh: true })).map(({ id }) => id),
+      [one.id],
+    )
+    await other.create(two)
+    nowMs += 5_000
+    assert.equal(await listed(), [one.id])
+    nowMs += 1
+    assert.equal(await listed(), [one.id, two.id])
+    await store.remove(key, one.id)
+    assert.equal(await listed(), [two.id])
+  } finally {
+    performance.now = now
+  }
+})
+
 test.run()

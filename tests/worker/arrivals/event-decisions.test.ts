@@ -1,6 +1,8 @@
 import { randomUUID } from 'node:crypto'
 import { S3Client } from '@aws-sdk/client-s3'
 import type { Message } from '@aws-sdk/client-sqs'
+import { createArrivalFailures } from '@millrace/shared/jobs/arrival-failures.ts'
+import { maxReceives } from '@millrace/shared/jobs/events-queue.ts'
 import { createUploadQueue, type UploadQueue } from '@millrace/shared/jobs/process-upload-job.ts'
 import type { CheckedUpload } from '@millrace/shared/lifecycle/check-upload.ts'
 import { AppError } from '@millrace/shared/service/app-error.ts'
@@ -16,11 +18,13 @@ import { pino } from 'pino'
 import * as assert from 'uvu/assert'
 import { suite } from '../../support/suite.ts'
 import { createTestLifecycle } from '../../support/test-lifecycle.ts'
+import { replaceDelays } from '../support/replace-delays.ts'
 import { createScriptedSqs } from '../support/scripted-sqs.ts'
 
 const test = suite('decisions about events')
 const bucket = 'uploads'
 const minuteMs = 60_000
+const hourMs = 60 * minuteMs
 const s3 = new S3Client({ region: 'us-east-1', credentials: { accessKeyId: 'a', secretAccessKey: 'b' } })
 let redis: Redis
 let queue: UploadQueue
@@ -58,7 +62,11 @@ function uploadWith(address: UploadAddress, fields: Partial<Upload> = {}): Uploa
 }
 
 let messages = 0
-function messageOf(addresses: UploadAddress[], options: { ageMs?: number } = {}): Message {
+function messageOf(
+  addresses: UploadAddress[],
+  options: { ageMs?: number; receivedCount?: number } = {},
+): Message {
+  const { ageMs = 0, receivedCount = 1 } = options
   messages += 1
   const Records = addresses.map(({ owner, id }) => ({
     eventName: 'ObjectCreated:Put',
@@ -68,7 +76,10 @@ function messageOf(addresses: UploadAddress[], options: { ageMs?: number } = {})
     MessageId: `m${messages}`,
     ReceiptHandle: `handle of ${addresses[0]?.id}`,
     Body: JSON.stringify({ Records }),
-    Attributes: { SentTimestamp: String(Date.now() - (options.ageMs ?? 0)), ApproximateReceiveCount: '1' },
+    Attributes: {
+      SentTimestamp: String(Date.now() - ageMs),
+      ApproximateReceiveCount: String(receivedCount),
+    },
   }
 }
 
@@ -84,7 +95,7 @@ function start(
     isReplicated?: boolean
   } = {},
 ) {
-  const { leaseMs = 60_000, maxHeld = 1_000, isReplicated = false } = options
+  const { leaseMs = minuteMs, maxHeld = 1_000, isReplicated = false } = options
   const asked: Asked[] = []
   const events: string[] = []
   const log = pino(
@@ -130,7 +141,7 @@ function start(
     return arrivals.stop()
   }
   closers.push(stop)
-  return { asked, events }
+  return { asked, events, stop }
 }
 
 const newAddress = () => ({ owner: 's-tester', id: newUploadId() })
@@ -207,24 +218,115 @@ test('an upload that lost its job is received again without trust in its record,
   )
 })
 
-test('no more messages are received than the queue has room for, and none if it has none', async () => {
+/** Skips the waits of the receiving, and records them. Those of held messages take as long as ever. @param leaseMs of these */
+function skipWaits(leaseMs: number) {
+  const delays = replaceDelays((ms) => (ms < leaseMs / 20 ? 0 : ms))
+  closers.push(async () => delays.restore())
+  return () => delays.waits.filter((ms) => ms < leaseMs / 20)
+}
+
+test('no more messages are received than the queue has room for, and a full queue is asked again every second', async () => {
   const rooms = [3, 0, 0]
-  let asks = 0
-  start(() => undefined, {
-    queue: {
-      async room() {
-        asks += 1
-        return rooms.shift() ?? 25
-      },
-    },
-  })
+  const waits = skipWaits(hourMs)
+  start(() => undefined, { leaseMs: hourMs, queue: { room: async () => rooms.shift() ?? 25 } })
   scripted.send(messageOf([newAddress()]))
   await scripted.until(() => scripted.of('ReceiveMessage').length === 2)
   assert.equal(
     scripted.of('ReceiveMessage').map(({ input }) => input['MaxNumberOfMessages']),
     [3, 10],
   )
-  assert.is(asks, 4, 'a full queue is asked again after a pause')
+  assert.equal(waits(), [1_000, 1_000])
+})
+
+for (const [random, share] of [
+  [0, 1],
+  [1, 0.5],
+] as const) {
+  test(`after failures the next receive waits for ${share} of half a second, twice as long each time, up to half a minute`, async () => {
+    const originalRandom = Math.random
+    Math.random = () => random
+    closers.push(async () => {
+      Math.random = originalRandom
+    })
+    const waits = skipWaits(hourMs)
+    let receives = 0
+    scripted.answerWith(({ name }) => {
+      // The ninth succeeds.
+      if (name === 'ReceiveMessage' && ++receives !== 9) throw new Error('SQS is unavailable')
+      return {}
+    })
+    scripted.send(messageOf([newAddress()]))
+    start(() => undefined, { leaseMs: hourMs })
+    await scripted.until(() => receives === 11)
+    const expected = [500, 1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000, 500]
+    assert.equal(
+      waits().slice(0, expected.length),
+      expected.map((ms) => ms * share),
+    )
+  })
+}
+
+for (const [maxHeld, most] of [
+  [20, 100],
+  [800, 200],
+] as const) {
+  test(`of ${maxHeld} messages that a worker may hold, ${most} may wait for room of their owner, and no more are received then`, async () => {
+    let parked = 0
+    let onParked = () => {}
+    const untilParked = (count: number) =>
+      new Promise<void>((resolve) => {
+        onParked = () => void (parked >= count && resolve())
+        onParked()
+      })
+    start(() => ({}), {
+      maxHeld,
+      // They are checked every 10 ms.
+      leaseMs: 200,
+      queue: {
+        states: async (jobs) => jobs.map(() => 'missing' as const),
+        async hasRoom(owner) {
+          // Nor is there any for others: those that wait are not looked at again.
+          if (owner === undefined) return false
+          parked += 1
+          onParked()
+          return false
+        },
+      },
+    })
+    let received = 0
+    const receive = async (count: number) => {
+      scripted.send(...Array.from({ length: count }, () => messageOf([newAddress()])))
+      received += count
+      await untilParked(received)
+    }
+    while (received < most - 10) await receive(10)
+    for (const count of [5, 3, 1, 1, 1]) await receive(count)
+    const limits = scripted.of('ReceiveMessage').map(({ input }) => input['MaxNumberOfMessages'])
+    // A poll begins before the messages of the last one wait: here with room for ten, five, two, one and then none.
+    assert.equal(limits.slice(most / 10), [10, 5, 2, 1])
+  })
+}
+
+test('the reason is kept why a message failed that may be received twice more at most, and of no other', async () => {
+  const failed = Promise.withResolvers<void>()
+  const ids: string[] = []
+  const consumer = start(async ({ id }) => {
+    ids.push(id)
+    if (ids.length === 2) failed.resolve()
+    throw new TypeError('secret details')
+  })
+  const sent = [maxReceives - 3, maxReceives - 2].map((receivedCount) =>
+    messageOf([newAddress()], { receivedCount }),
+  )
+  scripted.send(...sent)
+  await failed.promise
+  await consumer.stop()
+  const failures = createArrivalFailures({ redis, prefix })
+  const found = await failures.find(sent.map(({ MessageId = '' }) => MessageId))
+  assert.equal(
+    found.map((failure) => failure?.code),
+    [undefined, 'TypeError'],
+  )
 })
 
 test('a worker holds as many messages as it may, and receives the next ones when there is room', async () => {
@@ -250,14 +352,20 @@ test('a worker holds as many messages as it may, and receives the next ones when
 })
 
 test('an outage keeps its message, and the next ones are received after a backoff', async () => {
-  const address = newAddress()
-  const { events } = start(async () => {
-    throw new AppError('dependency_unavailable')
-  })
-  scripted.send(messageOf([address]))
+  const waits = skipWaits(hourMs)
+  const { events } = start(
+    async () => {
+      throw new AppError('dependency_unavailable')
+    },
+    { leaseMs: hourMs },
+  )
+  scripted.send(messageOf([newAddress()]))
   await scripted.until(() => scripted.of('ReceiveMessage').length === 2)
   assert.equal(deletedIds(), [])
   assert.is(events.filter((event) => event === 'receive-failed').length, 1)
+  const [first = 0, ...others] = waits()
+  assert.ok(first >= 250 && first <= 500, `${first} ms`)
+  assert.equal(others, [])
 })
 
 test('an edit changes a record that has an older one or none, and never one that has a newer one', async () => {

@@ -2,7 +2,11 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { S3Client } from '@aws-sdk/client-s3'
-import { ChangeMessageVisibilityCommand, GetQueueAttributesCommand } from '@aws-sdk/client-sqs'
+import {
+  ChangeMessageVisibilityCommand,
+  GetQueueAttributesCommand,
+  ReceiveMessageCommand,
+} from '@aws-sdk/client-sqs'
 import { type RedisServer, startRedisServer } from '@millrace/local/cloud/redis-server.ts'
 import { presentOf } from '@millrace/shared/fleet/fleet-journal.ts'
 import { createHeartbeats } from '@millrace/shared/fleet/heartbeats.ts'
@@ -14,12 +18,15 @@ import type { UploadAddress } from '@millrace/shared/uploads/upload-address.ts'
 import * as assert from 'uvu/assert'
 import { type ProxyAction, type S3Proxy, type SeenRequest, startS3Proxy } from '../../support/s3-proxy.ts'
 import { suite } from '../../support/suite.ts'
-import { sampleImage } from '../support/sample-images.ts'
+import { createTestLifecycle } from '../../support/test-lifecycle.ts'
 import { watchSqs } from '../support/watch-sqs.ts'
 import { startWorkerFleet, type WorkerFleet } from '../support/worker-fleet.ts'
 
 /** Long enough for the slowest machine to extend it in time, short enough to wait for its end. */
 const leaseMs = 6_000
+
+/** A file without variants, which needs no decoder. */
+const file = Buffer.from('just text')
 
 const test = suite('held arrivals', {}, { limitMs: 60_000 })
 let directory: string
@@ -32,7 +39,7 @@ let commands: ReturnType<typeof watchSqs>
 /** Lets writes pass that a failed test still holds. */
 let openHeld = () => {}
 
-test.before.each(async () => {
+test.before(async () => {
   directory = await mkdtemp(join(tmpdir(), 'millrace-held-'))
   redisServer = await startRedisServer({ directory })
   fleet = await startWorkerFleet({
@@ -41,10 +48,16 @@ test.before.each(async () => {
   })
   proxy = await startS3Proxy(fleet.environment['AWS_ENDPOINT_URL_S3'] ?? '')
   proxiedS3 = new S3Client({ endpoint: proxy.endpoint, ...fleet.identity, maxAttempts: 1 })
+})
+test.before.each(() => {
   commands = watchSqs(fleet.sqs)
 })
 test.after.each(async () => {
   openHeld()
+  await fleet.reset()
+  proxy.intercept(() => 'pass')
+})
+test.after(async () => {
   await fleet.close()
   proxiedS3.destroy()
   await proxy.close()
@@ -57,12 +70,12 @@ const writes =
   ({ method, path }: SeenRequest) =>
     method === 'PUT' && path.includes(`/${prefix}/`)
 
-/** Holds all writes of variants, so that jobs stay active, until `open`. */
-function holdVariants() {
+/** Holds all writes of manifests, so that jobs stay active, until `open`. */
+function holdManifests() {
   const opened = Promise.withResolvers<ProxyAction>()
   const arrived = Promise.withResolvers<void>()
   proxy.intercept((seen) => {
-    if (!writes('variants')(seen)) return 'pass'
+    if (!writes('manifests')(seen)) return 'pass'
     arrived.resolve()
     return opened.promise
   })
@@ -71,8 +84,7 @@ function holdVariants() {
 }
 
 async function arriveMany(count: number): Promise<UploadAddress[]> {
-  const image = await sampleImage('image/png')
-  return Promise.all(Array.from({ length: count }, () => fleet.arrive(image)))
+  return Promise.all(Array.from({ length: count }, () => fleet.arrive(file)))
 }
 
 async function statesOf(addresses: UploadAddress[]): Promise<string[]> {
@@ -108,39 +120,43 @@ async function jobIdOf(address: UploadAddress): Promise<string> {
 }
 
 test('uploads whose jobs and records Redis lost end ready without reconciliation', async () => {
-  const variants = holdVariants()
+  const manifests = holdManifests()
   await fleet.startWorker({ s3: proxiedS3 })
-  const addresses = await arriveMany(40)
-  await commands.handled(40)
-  await variants.arrived
+  const addresses = await arriveMany(21)
+  await commands.handled(21)
+  await manifests.arrived
   await fleet.redis.flushall()
   fleet.changes.clear()
-  variants.open()
+  manifests.open()
   assert.equal(await statesOf(addresses), ['ready'])
-  await commands.deleted(40)
+  await commands.deleted(21)
   assert.equal(await messageCounts(), [0, 0, 0])
 })
 
-test('uploads of a killed worker are finished by another one although Redis lost their jobs', async () => {
-  holdVariants()
-  const killed = await fleet.spawnWorker({ LOG_LEVEL: 'debug', AWS_ENDPOINT_URL_S3: proxy.endpoint })
+test('uploads whose worker died with their messages are finished by another one although Redis lost their jobs', async () => {
   const addresses = await arriveMany(5)
-  for (const { id } of addresses) {
-    await killed.log.until(({ event, uploadId }) => event === 'object-created' && uploadId === id)
-  }
-  killed.kill('SIGKILL')
-  await killed.exit()
+  const { receiveUpload } = createTestLifecycle(fleet)
+  for (const address of addresses) await receiveUpload(address)
+  // As a worker whose lease has one second left.
+  const receive = new ReceiveMessageCommand({
+    QueueUrl: fleet.environment['EVENTS_QUEUE_URL'],
+    MaxNumberOfMessages: 10,
+    VisibilityTimeout: 1,
+  })
+  let received = 0
+  while (received < 5) received += (await fleet.sqs.send(receive)).Messages?.length ?? 0
   await fleet.redis.flushall()
   fleet.changes.clear()
   await fleet.startWorker()
   assert.equal(await statesOf(addresses), ['ready'])
   await commands.deleted(5)
+  assert.equal(await messageCounts(), [0, 0, 0])
 })
 
 test('a message is deleted only after the manifest of its upload was written', async () => {
   const manifest = proxy.hold(writes('manifests'))
   await fleet.startWorker({ s3: proxiedS3 })
-  const address = await fleet.arrive(await sampleImage('image/png'))
+  const address = await fleet.arrive(file)
   await manifest.arrived
   await commands.until('ChangeMessageVisibilityBatchCommand', 2)
   assert.is(commands.deletedCount(), 0)
@@ -158,7 +174,7 @@ test('a worker that drains deletes the message of its last upload, and leaves th
     s3: proxiedS3,
     environment: { WORKER_SLOTS: '1', ARRIVAL_LEASE_MS: '3600000' },
   })
-  const address = await fleet.arrive(await sampleImage('image/png'))
+  const address = await fleet.arrive(file)
   await manifest.arrived
   const [waiting] = await arriveMany(1)
   await commands.handled(2)
@@ -171,10 +187,10 @@ test('a worker that drains deletes the message of its last upload, and leaves th
 })
 
 test('a failed job of an unfinished upload is restarted by its message', async () => {
-  const variants = holdVariants()
+  const manifests = holdManifests()
   await fleet.startWorker({ s3: proxiedS3, environment: { WORKER_SLOTS: '1' } })
   const [active] = await arriveMany(1)
-  await variants.arrived
+  await manifests.arrived
   const [waiting] = await arriveMany(1)
   assert.ok(active && waiting)
   await commands.handled(2)
@@ -184,13 +200,13 @@ test('a failed job of an unfinished upload is restarted by its message', async (
   await redis.zrem(`${prefix}:uploads:prioritized`, jobId)
   await redis.hset(`${prefix}:uploads:${jobId}`, 'atm', 5, 'failedReason', 'x', 'finishedOn', Date.now())
   await redis.zadd(`${prefix}:uploads:failed`, Date.now(), jobId)
-  variants.open()
+  manifests.open()
   assert.equal(await statesOf([active, waiting]), ['ready'])
 })
 
 test('a backlog above the limit of queued jobs waits in SQS, and drains', async () => {
   const limit = 3
-  const variants = holdVariants()
+  const manifests = holdManifests()
   const addresses = await arriveMany(12)
   let most = 0
   const finishedCount = () => addresses.filter(({ id }) => fleet.changes.states(id).includes('ready')).length
@@ -198,14 +214,14 @@ test('a backlog above the limit of queued jobs waits in SQS, and drains', async 
     most = Math.max(most, commands.receives().length - finishedCount())
   })
   await fleet.startWorker({ s3: proxiedS3, environment: { MAX_QUEUED_JOBS: String(limit) } })
-  await variants.arrived
+  await manifests.arrived
   await commands.received(limit)
   assert.equal(await messageCounts(), [12 - limit, limit, 0])
   // A message that was just received has no job yet. Then each upload counts once.
   let sample = await sampleQueue()
   while (presentOf(sample) < 12) sample = await sampleQueue()
   assert.equal([presentOf(sample), sample.notRelayed], [12, 12 - limit])
-  variants.open()
+  manifests.open()
   assert.equal(await statesOf(addresses), ['ready'])
   await commands.deleted(12)
   assert.is(most, limit)
@@ -231,6 +247,8 @@ test('messages that arrive while S3 is unavailable are received once and none mo
 
 test('a message that arrives while Redis is full is received once', async () => {
   await fleet.startWorker()
+  // Once this one is deleted, the worker has started.
+  await fleet.message(JSON.stringify({ Service: 'Amazon S3', Event: 's3:TestEvent', Bucket: fleet.bucket }))
   await commands.until('DeleteMessageBatchCommand', 1)
   await fleet.redis.config('SET', 'maxmemory', '1')
   const [address] = await arriveMany(1)
@@ -244,16 +262,14 @@ test('a message that arrives while Redis is full is received once', async () => 
 })
 
 test('bytes that replace an original while its message is held are processed, and both messages are deleted', async () => {
-  const variants = holdVariants()
+  const manifests = holdManifests()
   await fleet.startWorker({ s3: proxiedS3 })
-  // The same image, with other bytes after its end.
-  const image = await sampleImage('image/png')
-  const address = await fleet.arrive(Buffer.concat([image, Buffer.from('older')]))
-  await variants.arrived
-  await fleet.arrive(Buffer.concat([image, Buffer.from('newer')]), address)
+  const address = await fleet.arrive(Buffer.from('older'))
+  await manifests.arrived
+  await fleet.arrive(Buffer.from('newer'), address)
   const newer = await createOriginals(fleet).find(address)
   await commands.handled(2)
-  variants.open()
+  manifests.open()
   const isReady = ({ state, arrival }: Upload) => state === 'ready' && arrival?.etag === newer?.arrival.etag
   await fleet.changes.until(address.id, isReady)
   await commands.deleted(2)
@@ -261,10 +277,10 @@ test('bytes that replace an original while its message is held are processed, an
 })
 
 test('a held message that SQS delivers again is held once, by its newest receipt handle', async () => {
-  const variants = holdVariants()
+  const manifests = holdManifests()
   await fleet.startWorker({ s3: proxiedS3 })
-  const address = await fleet.arrive(await sampleImage('image/png'))
-  await variants.arrived
+  const address = await fleet.arrive(file)
+  await manifests.arrived
   await commands.handled(1)
   await fleet.sqs.send(
     new ChangeMessageVisibilityCommand({
@@ -274,7 +290,7 @@ test('a held message that SQS delivers again is held once, by its newest receipt
     }),
   )
   await commands.handled(2)
-  variants.open()
+  manifests.open()
   assert.is((await fleet.finished(address)).state, 'ready')
   await commands.deleted(1)
   assert.equal(await messageCounts(), [0, 0, 0])
@@ -282,10 +298,10 @@ test('a held message that SQS delivers again is held once, by its newest receipt
 })
 
 test('an erased upload whose message is held gets no job again', async () => {
-  const variants = holdVariants()
+  const manifests = holdManifests()
   await fleet.startWorker({ s3: proxiedS3, environment: { WORKER_SLOTS: '1' } })
   const [active] = await arriveMany(1)
-  await variants.arrived
+  await manifests.arrived
   const [erased] = await arriveMany(1)
   assert.ok(active && erased)
   await commands.handled(2)
@@ -295,7 +311,7 @@ test('an erased upload whose message is held gets no job again', async () => {
   await commands.deleted(1)
   const { waiting, prioritized } = await fleet.queue.counts()
   assert.is(waiting + prioritized, 0)
-  variants.open()
+  manifests.open()
   assert.is((await fleet.finished(active)).state, 'ready')
 })
 

@@ -41,13 +41,11 @@ test('an upload whose event comes after its record expired is processed, listed 
   await fleet.arrive(bytes, { ...address, ...intent })
   const worker = await fleet.startWorker()
   const upload = await fleet.finished(address)
-  assert.equal(
-    [upload.state, upload.intent.filename, upload.variants.length > 0],
-    ['ready', 'late.png', true],
-  )
+  assert.equal([upload.state, upload.intent.filename, upload.variants.length], ['ready', 'late.png', 4])
   assert.equal(await fleet.redis.zrange(keys.index(address.owner), '0', '-1'), [address.id])
   const dayMs = 24 * 60 * 60 * 1000
-  assert.ok((await fleet.redis.pttl(keys.index(address.owner))) > 7 * dayMs)
+  const lifeMs = await fleet.redis.pttl(keys.index(address.owner))
+  assert.ok(lifeMs <= 10 * dayMs && lifeMs > 10 * dayMs - 60_000, `${lifeMs} ms`)
   await worker.close()
 })
 

@@ -8,6 +8,7 @@ import { createMediaInspector } from '@millrace/worker/decoders/inspect-media.ts
 import { rangeLimits } from '@millrace/worker/media/file-ranges.ts'
 import * as assert from 'uvu/assert'
 import { suite } from '../../support/suite.ts'
+import { compileCacheVariables } from '../support/compile-cache.ts'
 
 const test = suite('examining media in decoders')
 const program = fileURLToPath(import.meta.resolve('../support/faulty-media-decoder.ts'))
@@ -21,7 +22,11 @@ test.after.each(async () => {
 })
 
 function startInspector({ cpuMs = 20_000 }: { cpuMs?: number } = {}) {
-  const pool = createDecoderPool({ program, environment: {}, recycle: { jobs: 100, rssBytes: 1024 ** 3 } })
+  const pool = createDecoderPool({
+    program,
+    environment: compileCacheVariables,
+    recycle: { jobs: 100, rssBytes: 1024 ** 3 },
+  })
   closers.push(pool.close)
   const plenty = { capacity: 1024 ** 3, largeCapacity: 1024 ** 3 }
   const inspectMedia = createMediaInspector({

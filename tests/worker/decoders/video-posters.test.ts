@@ -13,18 +13,19 @@ import { videoFrameKind } from '@millrace/worker/structure/video-frame-kind.ts'
 import sharp from 'sharp'
 import * as assert from 'uvu/assert'
 import { suite } from '../../support/suite.ts'
+import { compileCacheVariables } from '../support/compile-cache.ts'
 import { makeFakeFfmpeg } from '../support/fake-ffmpeg.ts'
 import { mediaFile, systemFfmpeg } from '../support/media-files.ts'
 import { quarters } from '../support/sample-images.ts'
 
-const test = suite('posters of videos')
+const test = suite('posters of videos', {}, { limitMs: 60_000 })
 const preset: Preset = {
   name: 'one',
   variants: [{ name: 'only', fit: 'inside', width: 1000, format: 'png', quality: 80 }],
 }
 const pool = createDecoderPool({
   program: fileURLToPath(import.meta.resolve('@millrace/worker/decoders/decoder-main.ts')),
-  environment: {},
+  environment: compileCacheVariables,
   recycle: { jobs: 100, rssBytes: 1024 ** 3 },
 })
 test.after(() => pool.close())
@@ -160,12 +161,13 @@ test('the usage of a process includes its children', async () => {
   if (!readProcessUsage(process.pid)) return
   const before = readProcessUsage(process.pid)?.rssBytes ?? 0
   const large =
-    'const kept = Buffer.alloc(300 * 1024 ** 2, 1); process.stdout.write("ok"); process.stdin.resume()'
+    'const kept = Buffer.alloc(100 * 1024 ** 2, 1); process.stdout.write("ok"); process.stdin.resume()'
   const child = spawn(process.execPath, ['-e', large], { stdio: ['pipe', 'pipe', 'inherit'] })
   await new Promise((resolve) => child.stdout.once('data', resolve))
   const grown = (readProcessUsage(process.pid)?.rssBytes ?? 0) - before
   child.stdin.end()
-  assert.ok(grown > 300 * 1024 ** 2, `${grown} bytes`)
+  // This process may have given some memory back meanwhile.
+  assert.ok(grown > 80 * 1024 ** 2, `${grown} bytes`)
   await new Promise((resolve) => child.once('close', resolve))
 })
 

@@ -7,7 +7,6 @@ import { renderUserData } from '../../../stacks/user-data.ts'
 import { createBootSandbox } from '../../stacks/boot-sandbox.ts'
 import { type S3Proxy, startS3Proxy } from '../../support/s3-proxy.ts'
 import { suite } from '../../support/suite.ts'
-import { sampleImage } from '../support/sample-images.ts'
 import { startWorkerFleet, type WorkerFleet } from '../support/worker-fleet.ts'
 
 const test = suite('liveness', {}, { limitMs: 60_000 })
@@ -95,11 +94,11 @@ test('a worker whose event loop does not run is restarted, and its instance repl
 })
 
 test('a worker that drains is not restarted, and its instance not replaced after it has ended', async () => {
-  const held = proxy.hold(({ method, path }) => method === 'PUT' && path.includes('/variants/'))
+  const held = proxy.hold(({ method, path }) => method === 'PUT' && path.includes('/manifests/'))
   const { worker, check, close } = await startInstance({
     variables: { AWS_ENDPOINT_URL_S3: proxy.endpoint },
   })
-  await fleet.arrive(await sampleImage('image/jpeg'))
+  await fleet.arrive(Buffer.from('just text'))
   await held.arrived
   worker.kill('SIGTERM')
   await worker.log.until(({ event }) => event === 'closing')

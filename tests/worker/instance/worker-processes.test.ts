@@ -22,11 +22,12 @@ const importMiB = Number(process.env['MEMORY_TEST_MIB'] ?? 64)
 let fleet: WorkerFleet
 let proxy: S3Proxy
 
-test.before.each(async () => {
+test.before(async () => {
   fleet = await startWorkerFleet()
   proxy = await startS3Proxy(fleet.environment['AWS_ENDPOINT_URL_S3'] ?? '')
 })
-test.after.each(async () => {
+test.after.each(() => fleet.reset())
+test.after(async () => {
   await fleet.close()
   await proxy.close()
 })
@@ -40,8 +41,12 @@ function throughProxy() {
   return { AWS_ENDPOINT_URL_S3: proxy.endpoint }
 }
 
-const writesVariant = ({ method, path }: { method: string; path: string }) =>
-  method === 'PUT' && path.includes('/variants/')
+const writes =
+  (prefix: string) =>
+  ({ method, path }: { method: string; path: string }) =>
+    method === 'PUT' && path.includes(`/${prefix}/`)
+/** A file without variants, which needs no decoder. */
+const text = Buffer.from('just text')
 
 test('the active job and import of a killed worker are finished once by another worker', async () => {
   const source = await startSourceServer()
@@ -49,7 +54,9 @@ test('the active job and import of a killed worker are finished once by another 
     LOG_LEVEL: 'trace',
     IMPORT_ALLOWED_NETWORKS: '127.0.0.1',
     IMPORT_ALLOWED_PORTS: String(source.port),
-    // No server listens there: imports do not use the proxy.
+  }
+  // No server listens there: imports do not use the proxy.
+  const withProxy = {
     NODE_USE_ENV_PROXY: '1',
     HTTP_PROXY: 'http://127.0.0.1:1',
     http_proxy: 'http://127.0.0.1:1',
@@ -63,8 +70,8 @@ test('the active job and import of a killed worker are finished once by another 
     else if (requests === 2) response.writeHead(503).end()
     else response.end('whole')
   })
-  const held = proxy.hold(writesVariant)
-  const killed = await fleet.spawnWorker({ ...throughProxy(), ...importing })
+  const held = proxy.hold(writes('variants'))
+  const killed = await fleet.spawnWorker({ ...throughProxy(), ...importing, ...withProxy })
   const imported = await importer.announce(source.url('/file?token=s3cret'))
   const address = await fleet.arrive(await phonePhoto(400, 300))
   await Promise.all([held.arrived, halfSent.promise])
@@ -72,7 +79,7 @@ test('the active job and import of a killed worker are finished once by another 
   assert.is(await killed.exit(), 'SIGKILL')
   assert.is(await openParts(), 1)
 
-  const successor = await fleet.spawnWorker(importing)
+  const successor = await fleet.startWorker({ environment: importing })
   const upload = await fleet.finished(address)
   assert.is(upload.state, 'ready')
   assert.is(upload.variants.length, 4)
@@ -81,8 +88,7 @@ test('the active job and import of a killed worker are finished once by another 
   assert.is((await fleet.finished(imported)).state, 'ready')
   assert.is(String(await fleet.object(originalKey(imported))), 'whole')
   assert.is(await openParts(), 0)
-  successor.kill('SIGTERM')
-  assert.is(await successor.exit(), 0)
+  await successor.close()
   const log = JSON.stringify([...killed.log.lines, ...successor.log.lines])
   assert.match(log, 'attempt-failed')
   assert.not.match(log, 's3cret')
@@ -125,15 +131,15 @@ test('worker memory does not grow with the size of an import', async () => {
 })
 
 test('on SIGTERM a worker takes no new jobs, finishes active ones and exits with 0', async () => {
-  const held = proxy.hold(writesVariant)
+  const held = proxy.hold(writes('manifests'))
   const worker = await fleet.spawnWorker(throughProxy())
-  const address = await fleet.arrive(await sampleImage('image/jpeg'))
+  const address = await fleet.arrive(text)
   await held.arrived
   worker.kill('SIGTERM')
   await worker.log.until((line) => line['event'] === 'closing')
   worker.kill('SIGTERM')
   worker.kill('SIGINT')
-  const late = await fleet.arrive(await sampleImage('image/png'))
+  const late = await fleet.arrive(text)
   held.release()
   assert.is(await worker.exit(), 0)
   assert.is((await fleet.finished(address)).state, 'ready')
@@ -147,9 +153,9 @@ test('on SIGTERM a worker takes no new jobs, finishes active ones and exits with
 })
 
 test('a worker hands back jobs that are unfinished at the drain deadline', async () => {
-  const held = proxy.hold(writesVariant)
+  const held = proxy.hold(writes('manifests'))
   const worker = await fleet.spawnWorker({ ...throughProxy(), DRAIN_DEADLINE_MS: '100' })
-  const address = await fleet.arrive(await sampleImage('image/jpeg'))
+  const address = await fleet.arrive(text)
   await held.arrived
   worker.kill('SIGTERM')
   assert.is(await worker.exit(), 0)
@@ -157,7 +163,8 @@ test('a worker hands back jobs that are unfinished at the drain deadline', async
   const wakes = await fleet.redis.zcard(`${fleet.prefix}:uploads:marker`)
   assert.is(wakes, 1, 'an idle worker would be woken at once')
 
-  const successor = await fleet.spawnWorker()
+  held.release()
+  const successor = await fleet.startWorker({ environment: { LOG_LEVEL: 'info' } })
   assert.is((await fleet.finished(address)).state, 'ready')
   assert.is(
     successor.log.lines.some(({ event }) => event === 'stalled'),
@@ -171,12 +178,12 @@ test('a worker that loses Redis during a job exits by its deadline with 1', asyn
   const redisServer = await startRedisServer({ directory })
   const ownFleet = await startWorkerFleet({ redisUrl: redisServer.url })
   const ownProxy = await startS3Proxy(ownFleet.environment['AWS_ENDPOINT_URL_S3'] ?? '')
-  const held = ownProxy.hold(writesVariant)
+  const held = ownProxy.hold(writes('manifests'))
   const worker = await ownFleet.spawnWorker({
     AWS_ENDPOINT_URL_S3: ownProxy.endpoint,
     DRAIN_DEADLINE_MS: '100',
   })
-  await ownFleet.arrive(await sampleImage('image/png'))
+  await ownFleet.arrive(text)
   await held.arrived
   await redisServer.close()
   worker.kill('SIGTERM')
@@ -215,10 +222,10 @@ test('a worker whose health port is taken logs one fatal line and exits with 1',
 })
 
 test('a worker that crashes hands its jobs back and exits with 1', async () => {
-  const held = proxy.hold(writesVariant)
+  const held = proxy.hold(writes('manifests'))
   const crash = `data:text/javascript,process.on('SIGUSR2',()=>{throw(Error('crash'))})`
   const worker = await fleet.spawnWorker({ ...throughProxy(), NODE_OPTIONS: `--import=${crash}` })
-  const address = await fleet.arrive(await sampleImage('image/jpeg'))
+  const address = await fleet.arrive(text)
   await held.arrived
   worker.kill('SIGUSR2')
   assert.is(await worker.exit(), 1)
@@ -229,12 +236,12 @@ test('a worker that crashes hands its jobs back and exits with 1', async () => {
     order,
   )
   held.release()
-  await fleet.spawnWorker()
+  await fleet.startWorker()
   assert.is((await fleet.finished(address)).state, 'ready')
 })
 
 test('a worker logs one line per upload with ids and durations, without the filename and signed URLs', async () => {
-  const worker = await fleet.spawnWorker()
+  const worker = await fleet.startWorker({ environment: { LOG_LEVEL: 'info' } })
   const traceparent = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01'
   const bytes = await sampleImage('image/jpeg')
   const { id, owner } = await fleet.arrive(bytes, { filename: 'my-secret-name.jpg', traceparent })

@@ -10,7 +10,6 @@ import * as assert from 'uvu/assert'
 import { type S3Proxy, startS3Proxy } from '../../support/s3-proxy.ts'
 import { suite } from '../../support/suite.ts'
 import { type FakeInstance, hook, instance, startFakeInstance } from '../support/fake-instance.ts'
-import { sampleImage } from '../support/sample-images.ts'
 import { startWorkerFleet, type WorkerFleet } from '../support/worker-fleet.ts'
 
 const test = suite('instance drain')
@@ -80,7 +79,7 @@ function createProtection(options: { oldestJob?: { ageMs(): number }; longWorkMs
 }
 
 test('a terminating instance hands back jobs at the drain deadline and then completes the hook', async () => {
-  const held = proxy.hold(({ method, path }) => method === 'PUT' && path.includes('/variants/'))
+  const held = proxy.hold(({ method, path }) => method === 'PUT' && path.includes('/manifests/'))
   const draining = await fleet.spawnWorker({
     ...fake.environment,
     AWS_ENDPOINT_URL_S3: proxy.endpoint,
@@ -95,13 +94,13 @@ test('a terminating instance hands back jobs at the drain deadline and then comp
   assert.match(await health.text(), '"status":"ok"')
 
   await fake.untilCalls(1)
-  const image = await sampleImage('image/jpeg')
-  const addresses = [await fleet.arrive(image)]
+  const file = Buffer.from('just text')
+  const addresses = [await fleet.arrive(file)]
   await held.arrived
   await fake.untilCalls(2)
-  const successor = await fleet.spawnWorker()
+  const successor = await fleet.startWorker({ environment: { LOG_LEVEL: 'info' } })
   fake.items.set(targetState, 'Terminated')
-  for (let count = 0; count < 4; count++) addresses.push(await fleet.arrive(image))
+  for (let count = 0; count < 4; count++) addresses.push(await fleet.arrive(file))
   const uploads = await Promise.all(addresses.map((address) => fleet.finished(address)))
   assert.is(await draining.exit(), 0)
   held.release()
@@ -132,7 +131,6 @@ test('a terminating instance hands back jobs at the drain deadline and then comp
     events.filter((event) => order.includes(`${event}`)),
     order,
   )
-  successor.kill('SIGKILL')
 })
 
 test('an interrupted Spot instance drains and does not complete the hook if the group does not wait', async () => {
@@ -151,11 +149,13 @@ test('an interrupted Spot instance drains within its remaining time and complete
   const { drain } = createParts(async (deadlineMs) => void deadlines.push(deadlineMs))
   fake.items.set(targetState, 'Terminated')
   await drain({ kind: 'spot-interruption', atMs: Date.now() + 120_000 })
-  await drain({ kind: 'spot-interruption', atMs: Date.now() + 20_000 })
+  const beforeMs = Date.now()
+  await drain({ kind: 'spot-interruption', atMs: beforeMs + 20_000 })
+  const tookMs = Date.now() - beforeMs
   await drain({ kind: 'spot-interruption', atMs: Date.now() })
   const [ample = 0, short = 0, none] = deadlines
   assert.is(ample, 25_000)
-  assert.ok(short > 0 && short <= 5_000)
+  assert.ok(short <= 5_000 && short >= 5_000 - tookMs, `${short} ms, 15 s before the end`)
   assert.is(none, 0)
   assert.is(fake.calls[0], 'CompleteLifecycleAction CONTINUE')
 })
@@ -170,7 +170,11 @@ test('a draining instance sends heartbeats to the group until its jobs are done'
   assert.equal(new Set(fake.calls), new Set(['RecordLifecycleActionHeartbeat']))
   jobs.resolve()
   await drained
-  assert.is(fake.calls.at(-1), 'CompleteLifecycleAction CONTINUE')
+  // Heartbeats that were under way then may arrive later.
+  assert.equal(
+    fake.calls.filter((call) => !call.startsWith('RecordLifecycleActionHeartbeat')),
+    ['CompleteLifecycleAction CONTINUE'],
+  )
 })
 
 test('an instance drains although all calls of the hook fail', async () => {
@@ -190,7 +194,8 @@ test('termination notices survive invalid metadata and expired tokens, and ignor
   fake.items.set(targetState, 'Terminated')
   assert.equal(await first, { kind: 'termination' })
   assert.equal(lines, ['rebalance-recommended', 'notices-unread'])
-  assert.ok(fake.metadataRequests.filter((path) => path === 'token').length >= 2)
+  const tokens = fake.metadataRequests.filter((path) => path === 'token').length
+  assert.ok(tokens >= 2 && tokens < fake.metadataRequests.length / 2, `${tokens} tokens`)
 })
 
 test('termination notices stop polling when the worker stops', async () => {

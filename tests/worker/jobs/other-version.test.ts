@@ -6,25 +6,25 @@ import type { UploadAddress } from '@millrace/shared/uploads/upload-address.ts'
 import { Queue } from 'bullmq'
 import * as assert from 'uvu/assert'
 import { suite } from '../../support/suite.ts'
-import { sampleImage } from '../support/sample-images.ts'
 import { startWorkerFleet, type WorkerFleet } from '../support/worker-fleet.ts'
 
 const test = suite('jobs of another version')
 let fleet: WorkerFleet
 let queue: Queue
 
-test.before.each(async () => {
+test.before(async () => {
   fleet = await startWorkerFleet()
   queue = new Queue('uploads', { connection: fleet.redis, prefix: fleet.prefix })
 })
-test.after.each(async () => {
+test.after.each(() => fleet.reset())
+test.after(async () => {
   await queue.close()
   await fleet.close()
 })
 
 /** Adds an upload and its job, which has one attempt. @param changes fields of the payload that another version writes */
 async function arriveWithJob(changes: object = {}) {
-  const address = await fleet.arrive(await sampleImage('image/png'))
+  const address = await fleet.arrive(Buffer.from('just text'))
   const original = await createOriginals(fleet).find(address)
   const payload = { version: 1, ...address, etag: original?.arrival.etag ?? '' }
   const jobId = processUploadJobId(payload)
@@ -32,12 +32,11 @@ async function arriveWithJob(changes: object = {}) {
   return { address, payload, job }
 }
 
-/** Runs a worker as a process until it has handed a job back as unreadable. */
+/** Runs a worker until it has handed a job back as unreadable. */
 async function runUntilHandedBack(jobId = ''): Promise<void> {
-  const worker = await fleet.spawnWorker()
+  const worker = await fleet.startWorker({ environment: { LOG_LEVEL: 'info' } })
   await worker.log.until((line) => line['event'] === 'unreadable' && line['jobId'] === jobId)
-  worker.kill('SIGTERM')
-  assert.is(await worker.exit(), 0)
+  await worker.close()
 }
 
 async function assertDelayed(jobId = ''): Promise<void> {

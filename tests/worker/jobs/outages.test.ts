@@ -23,7 +23,7 @@ let proxy: S3Proxy
 let proxiedS3: S3Client
 let queue: Queue
 
-test.before.each(async () => {
+test.before(async () => {
   directory = await mkdtemp(join(tmpdir(), 'millrace-outages-'))
   redisServer = await startRedisServer({ directory })
   fleet = await startWorkerFleet({ redisUrl: redisServer.url })
@@ -32,6 +32,10 @@ test.before.each(async () => {
   queue = new Queue('uploads', { connection: fleet.redis, prefix: fleet.prefix })
 })
 test.after.each(async () => {
+  await fleet.reset()
+  proxy.intercept(() => 'pass')
+})
+test.after(async () => {
   await queue.close()
   await fleet.close()
   proxiedS3.destroy()
@@ -63,7 +67,7 @@ async function manifestVersions(address: UploadAddress): Promise<number> {
 }
 
 test('an outage of S3 does not use up the attempts of a job', async () => {
-  const { address, jobId } = await arriveWithJob(await sampleImage('image/png'))
+  const { address, jobId } = await arriveWithJob(Buffer.from('just text'))
   let refused = 0
   proxy.intercept((seen) => (writes('manifests')(seen) && ++refused === 1 ? 'refuse' : 'pass'))
   const worker = await fleet.startWorker({ s3: proxiedS3 })
@@ -74,7 +78,7 @@ test('an outage of S3 does not use up the attempts of a job', async () => {
 })
 
 test('a permission that is missing for a while does not use up the attempts of a job', async () => {
-  const { address, jobId } = await arriveWithJob(await sampleImage('image/png'))
+  const { address, jobId } = await arriveWithJob(Buffer.from('just text'))
   let denied = 0
   proxy.intercept((seen) => (writes('manifests')(seen) && ++denied === 1 ? 'deny' : 'pass'))
   const worker = await fleet.startWorker({ s3: proxiedS3 })
@@ -100,8 +104,8 @@ test('a job whose upload cannot be finished as failed during an outage is handed
 
 test('an upload whose manifest is written while Redis is full ends ready, with one manifest', async () => {
   const held = proxy.hold(writes('manifests'))
-  const { address } = await arriveWithJob(await sampleImage('image/png'))
-  const worker = await fleet.spawnWorker({ AWS_ENDPOINT_URL_S3: proxy.endpoint })
+  const { address } = await arriveWithJob(Buffer.from('just text'))
+  const worker = await fleet.startWorker({ s3: proxiedS3, environment: { LOG_LEVEL: 'info' } })
   await held.arrived
   await fleet.redis.config('SET', 'maxmemory', '1')
   held.release()

@@ -79,7 +79,8 @@ test('the job of a worker that dies is free after ten seconds, and is looked for
   ]
   // At least half of it: the lock is renewed then. A tenth would pass this on a very slow machine only.
   assert.ok(lockMs <= 10_000 && lockMs > 1_000, `lock ${lockMs} ms`)
-  assert.ok(stalledMs <= 5_000, `look for stalled jobs ${stalledMs} ms`)
+  // Redis says -2 of a key that does not exist.
+  assert.ok(stalledMs <= 5_000 && stalledMs > 500, `look for stalled jobs ${stalledMs} ms`)
   jobs.release()
   await worker.drain(10_000)
 })

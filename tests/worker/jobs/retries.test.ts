@@ -7,6 +7,7 @@ import { Queue } from 'bullmq'
 import * as assert from 'uvu/assert'
 import { type S3Proxy, type SeenRequest, startS3Proxy } from '../../support/s3-proxy.ts'
 import { suite } from '../../support/suite.ts'
+import { interlacedPng } from '../support/odd-images.ts'
 import { sampleImage } from '../support/sample-images.ts'
 import { startWorkerFleet, type WorkerFleet } from '../support/worker-fleet.ts'
 
@@ -17,13 +18,17 @@ let proxy: S3Proxy
 let proxiedS3: S3Client
 let queue: Queue
 
-test.before.each(async () => {
+test.before(async () => {
   fleet = await startWorkerFleet()
   proxy = await startS3Proxy(fleet.environment['AWS_ENDPOINT_URL_S3'] ?? '')
   proxiedS3 = new S3Client({ endpoint: proxy.endpoint, ...fleet.identity, maxAttempts: 1 })
   queue = new Queue('uploads', { connection: fleet.redis, prefix: fleet.prefix })
 })
 test.after.each(async () => {
+  await fleet.reset()
+  proxy.intercept(() => 'pass')
+})
+test.after(async () => {
   await queue.close()
   await fleet.close()
   proxiedS3.destroy()
@@ -46,7 +51,7 @@ const writes =
     method === 'PUT' && path.includes(`/${prefix}/`)
 
 test('a job is retried if a response of S3 breaks off', async () => {
-  const { address } = await arriveWithJob(await sampleImage('image/png', 400, 300))
+  const { address } = await arriveWithJob(Buffer.alloc(10_000, 'text '))
   let cut = 0
   proxy.intercept(({ method, path }) =>
     method === 'GET' && path.includes('/originals/') && ++cut <= 2 ? 'cut' : 'pass',
@@ -87,11 +92,15 @@ test('an upload fails after the last attempt of its job, and its job can be rest
 })
 
 test('an upload stays unfinished if its failed manifest cannot be written', async () => {
-  const { address, jobId } = await arriveWithJob(await sampleImage('image/png'))
+  const { address, jobId } = await arriveWithJob(Buffer.from('text'))
   const failed = Promise.withResolvers<void>()
+  let refused = 0
   proxy.intercept((seen) => {
-    if (writes('manifests')(seen)) failed.resolve()
-    return writes('variants')(seen) || writes('manifests')(seen) ? 'invalid' : 'pass'
+    if (!writes('manifests')(seen)) return 'pass'
+    refused += 1
+    // One in each of three attempts, and that of the failed upload.
+    if (refused === 4) failed.resolve()
+    return 'invalid'
   })
   const worker = await fleet.startWorker({ s3: proxiedS3 })
   await failed.promise
@@ -106,7 +115,7 @@ test('a worker fails jobs with an invalid payload, and processes the next ones',
   const invalid = await queue.add('process-upload', { version: 1, owner: '../..' }, { attempts: 3 })
   const older = await queue.add('process-upload', { version: 0 }, { attempts: 3 })
   await fleet.startWorker()
-  const address = await fleet.arrive(await sampleImage('image/png'))
+  const address = await fleet.arrive(Buffer.from('text'))
   assert.is((await fleet.finished(address)).state, 'ready')
   for (const { id = '' } of [empty, invalid, older]) {
     const job = await queue.getJob(id)
@@ -116,7 +125,7 @@ test('a worker fails jobs with an invalid payload, and processes the next ones',
 })
 
 test('an image that takes too much time is rejected, and the worker renders the next one', async () => {
-  const { address } = await arriveWithJob(await sampleImage('image/png', 4000, 4000))
+  const { address } = await arriveWithJob(interlacedPng(4_000, { channels: 1 }))
   const worker = await fleet.startWorker({ environment: { DECODER_CPU_LIMIT_MS: '200' } })
   const upload = await fleet.finished(address)
   assert.equal([upload.state, upload.error?.code], ['rejected', 'poison_file'])
@@ -127,7 +136,7 @@ test('an image that takes too much time is rejected, and the worker renders the 
   assert.ok((steps?.find(({ name }) => name === 'render')?.cpuMs ?? 0) > 2 * 200, 'both tries')
   await worker.close()
   await fleet.startWorker()
-  assert.is((await fleet.finished(await fleet.arrive(await sampleImage('image/png')))).state, 'ready')
+  assert.is((await fleet.finished(await fleet.arrive(await sampleImage('image/png', 60, 40)))).state, 'ready')
 })
 
 test('an image file over the size limit for images is rejected before it is read', async () => {

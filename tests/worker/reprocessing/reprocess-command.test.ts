@@ -196,8 +196,8 @@ async function stopIt(limits: Environment): Promise<void> {
   assert.equal([completed, after, counts.queued], [false, '', 4])
 }
 
-test('thousands of jobs of backfill wait behind every new upload', async () => {
-  const backfill = Array.from({ length: 3_000 }, (_, i) => ({
+test('hundreds of jobs of backfill wait behind every new upload', async () => {
+  const backfill = Array.from({ length: 300 }, (_, i) => ({
     owner: `s-${i % 7}`,
     id: `01890a5d-ac96-774b-bcce-${String(i).padStart(12, '0')}`,
     etag: 'etag',

@@ -108,12 +108,17 @@ test('nothing of a file is rendered or served before clamd has decided', async (
 })
 
 test('no more files are sent to clamd at once than SCAN_SLOTS', async () => {
-  await startWorker({ SCAN_SLOTS: '1', WORKER_SLOTS: '4' })
+  clamd.setMode('hold')
+  await startWorker({ SCAN_SLOTS: '2', WORKER_SLOTS: '4' })
   const addresses = await Promise.all(
-    Array.from({ length: 8 }, (_, i) => fleet.arrive(Buffer.from(`text ${i}`))),
+    Array.from({ length: 4 }, (_, i) => fleet.arrive(Buffer.from(`text ${i}`))),
   )
+  for (const address of addresses) await fleet.finished(address, 'processing')
+  await clamd.untilScans(2)
+  clamd.setMode('scan')
+  clamd.release()
   for (const address of addresses) assert.is((await fleet.finished(address)).state, 'ready')
-  assert.is(clamd.maxActive(), 1)
+  assert.equal([clamd.maxActive(), clamd.scans()], [2, 4])
 })
 
 test('a file above SCAN_MAX_BYTES is rejected and stays, or is served if SCAN_LARGE_FILES says so', async () => {

@@ -11,11 +11,12 @@ const test = suite('scanner outages')
 let fleet: WorkerFleet
 let queue: Queue
 
-test.before.each(async () => {
+test.before(async () => {
   fleet = await startWorkerFleet()
   queue = new Queue('uploads', { connection: fleet.redis, prefix: fleet.prefix })
 })
-test.after.each(async () => {
+test.after.each(() => fleet.reset())
+test.after(async () => {
   await queue.close()
   await fleet.close()
 })
@@ -33,7 +34,7 @@ async function arriveWithJob(bytes: Buffer) {
 test('an upload waits while clamd does not run, and becomes ready when it does', async () => {
   const before = await startFakeClamd()
   await before.close()
-  const worker = await fleet.spawnWorker({ CLAMD_URL: before.url })
+  const worker = await fleet.startWorker({ environment: { CLAMD_URL: before.url, LOG_LEVEL: 'info' } })
   const address = await fleet.arrive(Buffer.from('text'))
   const outage = await worker.log.until((line) => line['event'] === 'outage')
   assert.match(JSON.stringify(outage), 'ECONNREFUSED')
@@ -41,8 +42,6 @@ test('an upload waits while clamd does not run, and becomes ready when it does',
   assert.is(await fleet.manifests.read(address), undefined)
   const clamd = await startFakeClamd({ port: before.port })
   assert.is((await fleet.finished(address)).state, 'ready')
-  worker.kill('SIGKILL')
-  await worker.exit()
   await clamd.close()
 })
 

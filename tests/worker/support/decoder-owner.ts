@@ -1,9 +1,10 @@
 import { createDecoderPool } from '@millrace/worker/decoders/decoder-pool.ts'
+import { compileCacheVariables } from './compile-cache.ts'
 
 /** A process with an idle and a busy decoder. It prints their process ids and waits to be killed. */
 const pool = createDecoderPool({
   program: process.argv[2] ?? '',
-  environment: {},
+  environment: compileCacheVariables,
   recycle: { jobs: 100, rssBytes: 1024 ** 3 },
 })
 const limits = { cpuMs: 60_000, wallMs: 60_000, rssBytes: 1024 ** 3 }

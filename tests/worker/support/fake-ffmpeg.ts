@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import Type from 'typebox'
 import { Compile } from 'typebox/compile'
+import { compileCacheVariables } from './compile-cache.ts'
 
 /** What the program saw, written beside it. */
 const Seen = Compile(
@@ -28,9 +29,13 @@ export async function makeFakeFfmpeg(does: 'picture' | 'hang' | 'spin' | 'fail' 
   const path = join(directory, 'ffmpeg')
   const report = join(directory, 'seen.json')
   const program = fileURLToPath(import.meta.resolve('./fake-ffmpeg-program.ts'))
-  // ffmpeg has no environment, so the interpreter's path is absolute.
+  // ffmpeg has no environment, so the interpreter's path is absolute, and the compile cache is not a variable.
+  const { NODE_COMPILE_CACHE: directoryOfCache } = compileCacheVariables
   const script = [
     `#!${process.execPath}`,
+    ...(directoryOfCache === undefined
+      ? []
+      : [`require('node:module').enableCompileCache(${JSON.stringify(directoryOfCache)})`]),
     `globalThis.fake = ${JSON.stringify({ does, report })}`,
     `import(${JSON.stringify(program)})`,
   ]

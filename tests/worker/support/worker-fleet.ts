@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { GetObjectCommand, PutObjectCommand, S3Client } from '@aws-sdk/client-s3'
-import { SendMessageCommand, SQSClient } from '@aws-sdk/client-sqs'
+import { PurgeQueueCommand, SendMessageCommand, SQSClient } from '@aws-sdk/client-sqs'
 import { startLocalCloud } from '@millrace/local/cloud/local-cloud.ts'
 import { createUploadQueue } from '@millrace/shared/jobs/process-upload-job.ts'
 import { createManifests } from '@millrace/shared/ledger/manifest.ts'
@@ -95,10 +95,14 @@ export async function startWorkerFleet(
     /** Stops S3 and SQS. */
     stopCloud: cloud.close,
 
-    /** Starts a worker in this process. @param options.s3 a separate client for S3 */
+    /**
+     * Starts a worker in this process. Its log is recorded from its `LOG_LEVEL` on, which is `silent` by default.
+     * @param options.s3 a separate client for S3
+     */
     async startWorker(options: { environment?: Environment; s3?: S3Client } = {}) {
       const config = readConfig({ ...environment, ...options.environment })
-      const log = createLog({ level: config.logLevel, instance: config.instance })
+      const recorded = createLogRecorder()
+      const log = createLog({ level: config.logLevel, instance: config.instance }, { write: recorded.add })
       const blockingRedis = connectBlockingRedis(redisUrl, log)
       const app = createApp(config, log, { redis, blockingRedis, s3: options.s3 ?? s3, streamingS3, sqs })
       await app.start()
@@ -108,7 +112,7 @@ export async function startWorkerFleet(
         return closing
       }
       closers.push(close)
-      return { close, oldestJob: app.oldestJob }
+      return { close, oldestJob: app.oldestJob, log: recorded }
     },
 
     /** Starts a worker as a process, without waiting until it has started. */
@@ -199,8 +203,22 @@ export async function startWorkerFleet(
       return Buffer.from((await Body?.transformToByteArray()) ?? [])
     },
 
+    /** Ends all workers, so that the next test has its own. Processes are killed. */
+    async closeWorkers(): Promise<void> {
+      for (const close of closers.splice(0).reverse()) await close()
+    },
+
+    /** Ends all workers, and forgets all messages and what Redis has. Objects stay. */
+    async reset(): Promise<void> {
+      await fleet.closeWorkers()
+      await sqs.send(new PurgeQueueCommand({ QueueUrl: cloud.environment.EVENTS_QUEUE_URL }))
+      const keys = await redis.keys(`${prefix}:*`)
+      if (keys.length > 0) await redis.del(keys)
+      changes.clear()
+    },
+
     async close() {
-      for (const close of closers.reverse()) await close()
+      await fleet.closeWorkers()
       await fleet.queue.close()
       changes.close()
       redis.disconnect()
@@ -270,33 +288,42 @@ async function watchChanges(redisUrl: string, prefix: string) {
 
 type LogLine = Record<string, unknown>
 
-/** Records the lines of a process's log. */
-function watchLog(child: ChildProcess) {
+/** Records the lines of a log. */
+function createLogRecorder() {
   const lines: LogLine[] = []
   const waiting = new Set<(line: LogLine) => void>()
-  if (!child.stdout) throw new Error('The process has no stdout.')
-  createInterface({ input: child.stdout }).on('line', (text) => {
-    const line: LogLine = JSON.parse(text)
-    lines.push(line)
-    for (const listener of waiting) listener(line)
-  })
   return {
     lines,
-    /** Waits for the first line that matches, among past and future ones. */
-    async until(matches: (line: LogLine) => boolean): Promise<LogLine> {
+    add(text: string): void {
+      const line: LogLine = JSON.parse(text)
+      lines.push(line)
+      for (const listener of waiting) listener(line)
+    },
+    /** Waits for the first line that matches, among past and future ones. @param ended rejects when no more will come */
+    async until(matches: (line: LogLine) => boolean, ended?: Promise<never>): Promise<LogLine> {
       const already = lines.find(matches)
       if (already) return already
-      return new Promise((resolve, reject) => {
-        const listener = (line: LogLine) => {
-          if (!matches(line)) return
-          waiting.delete(listener)
-          resolve(line)
-        }
-        waiting.add(listener)
-        child.once('close', (code, signal) =>
-          reject(new Error(`The worker ended (${code ?? signal}): ${JSON.stringify(lines.at(-1))}`)),
-        )
-      })
+      const { promise, resolve } = Promise.withResolvers<LogLine>()
+      const listener = (line: LogLine) => {
+        if (!matches(line)) return
+        waiting.delete(listener)
+        resolve(line)
+      }
+      waiting.add(listener)
+      return ended ? Promise.race([promise, ended]) : promise
     },
   }
+}
+
+/** Records the lines of a process's log. */
+function watchLog(child: ChildProcess) {
+  const { lines, add, until } = createLogRecorder()
+  if (!child.stdout) throw new Error('The process has no stdout.')
+  createInterface({ input: child.stdout }).on('line', add)
+  const ended = once(child, 'close').then(([code, signal]) => {
+    throw new Error(`The worker ended (${code ?? signal}): ${JSON.stringify(lines.at(-1))}`)
+  })
+  // Only whoever waits for a line then is told.
+  ended.catch(() => {})
+  return { lines, until: (matches: (line: LogLine) => boolean) => until(matches, ended) }
 }

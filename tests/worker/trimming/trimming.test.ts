@@ -19,7 +19,6 @@ import { suite } from '../../support/suite.ts'
 import { sampleImage } from '../support/sample-images.ts'
 
 const test = suite('a Redis that fills with history')
-const historySize = 5_000
 const hourMs = 3_600_000
 /** The size of a key that no trimming may delete. */
 const otherBytes = 20 * 1024 ** 2
@@ -81,11 +80,11 @@ async function startWorker() {
 }
 
 /** Creates records of uploads that were finished this long ago. */
-async function fillWithHistory(ageMs: number): Promise<void> {
+async function fillWithHistory(count: number, ageMs: number): Promise<void> {
   const records = createUploadRecords(api)
   const finishedAt = new Date(Date.now() - ageMs).toISOString()
   const history = Array.from(
-    { length: historySize },
+    { length: count },
     (_, index): Upload => ({
       id: newUploadId(),
       owner: `s-history-${index % 100}`,
@@ -110,7 +109,7 @@ async function finished(id: string): Promise<Upload['state']> {
 
 test('jobs end while uploads are refused, and uploads are accepted again once the history is trimmed', async () => {
   const image = new Uint8Array(await sampleImage('image/png'))
-  await fillWithHistory(2 * hourMs)
+  await fillWithHistory(5_000, 2 * hourMs)
   const admitted = await announce(client, image.length, { contentType: 'image/png' })
   await limitRedisMemory(api.redis, 0.85)
   while ((await announceStatus()) !== 503);
@@ -140,7 +139,7 @@ test('jobs end and uploads are refused while nothing can be trimmed, and the log
 })
 
 test('a Redis that is over its limit is trimmed, although it refuses the lease', async () => {
-  await fillWithHistory(2 * hourMs)
+  await fillWithHistory(2_500, 2 * hourMs)
   await limitRedisMemory(api.redis, 1.1)
   const { log, trimmed } = watchTrimming()
   const trimming = [1, 2].map(() => createTrimming({ redis: api.redis, prefix: api.prefix, log }))

@@ -64,7 +64,8 @@ test('waiting deliveries get turns one after the other, as long as requests take
   assert.equal(waits, [1, 2, 3])
   for (let i = 0; i < 100; i++) await take()
   const last = await take()
-  assert.ok('waitMs' in last && last.waitMs <= usualSlotLimits.longestWaitMs)
+  const { longestWaitMs } = usualSlotLimits
+  assert.ok('waitMs' in last && last.waitMs <= longestWaitMs && last.waitMs > longestWaitMs - 1_000)
 })
 
 test('after failures in a row a webhook is tried singly, with growing pauses, until it responds', async () => {
@@ -106,7 +107,7 @@ test('a webhook that asks for a pause gets it', async () => {
   await take()
   await failed('wh', 'holder 0', { ms: 5, pauseMs: 60_000 })
   const waiting = await take()
-  assert.ok('waitMs' in waiting && waiting.waitMs > 59_000)
+  assert.ok('waitMs' in waiting && waiting.waitMs > 59_000 && waiting.waitMs <= 60_200)
 })
 
 test.run()

@@ -43,4 +43,20 @@ export const mutations: readonly KeptMutation[] = [
     effect: 'Each webhook takes ten times as much of Redis.',
     tests: ['shared/webhooks/delivery-log.test.ts'],
   },
+  {
+    name: 'webhooks: a list is kept for a minute',
+    file: `${room}/webhook-store.ts`,
+    before: 'const listLifeMs = 5_000',
+    after: 'const listLifeMs = 60_000',
+    effect: 'Events of a minute after its creation do not reach a webhook.',
+    tests: ['shared/webhooks/webhook-store.test.ts'],
+  },
+  {
+    name: 'webhooks: a change leaves the kept list as it was',
+    file: `${room}/webhook-store.ts`,
+    before: '      lists.delete(tenant)\n    }',
+    after: '    }',
+    effect: 'The page of webhooks shows a deleted one.',
+    tests: ['shared/webhooks/webhook-store.test.ts'],
+  },
 ]

@@ -1,0 +1,132 @@
+import { randomUUID } from 'node:crypto'
+import { type _Object, type ListObjectsV2CommandOutput, S3Client } from '@aws-sdk/client-s3'
+import { createUploadQueue, type UploadQueue } from '@millrace/shared/jobs/process-upload-job.ts'
+import { originalKey, originalsPrefix } from '@millrace/shared/ledger/object-keys.ts'
+import { connectRedis } from '@millrace/shared/service/connections.ts'
+import { createLog } from '@millrace/shared/service/log.ts'
+import { newUploadId } from '@millrace/shared/uploads/upload-id.ts'
+import { createChecks } from '@millrace/worker/reconciliation/checks.ts'
+import { createFindings } from '@millrace/worker/reconciliation/findings.ts'
+import { createSweeper } from '@millrace/worker/reconciliation/reconciliation.ts'
+import { createSweepObjects } from '@millrace/worker/reconciliation/sweep-objects.ts'
+import { newSweepState } from '@millrace/worker/reconciliation/sweep-state.ts'
+import type { Redis } from 'ioredis'
+import * as assert from 'uvu/assert'
+import { suite } from '../../support/suite.ts'
+import { createTestLifecycle } from '../../support/test-lifecycle.ts'
+import { replaceDelays } from '../support/replace-delays.ts'
+
+const test = suite('progress of a sweep')
+const log = createLog({ level: 'silent', instance: 'test' })
+const bucket = 'uploads'
+const prefix = `test-${randomUUID()}`
+const owner = 's-tester'
+const signal = new AbortController().signal
+let redis: Redis
+let queue: UploadQueue
+let s3: S3Client
+
+test.before(() => {
+  redis = connectRedis(process.env['REDIS_URL'] ?? '', log)
+  queue = createUploadQueue({ redis, prefix })
+})
+test.before.each(() => {
+  s3 = new S3Client({ region: 'us-east-1', credentials: { accessKeyId: 'a', secretAccessKey: 'b' } })
+})
+test.after.each(() => s3.destroy())
+test.after(async () => {
+  await queue.close()
+  redis.disconnect()
+})
+
+/** Answers all requests. Only the originals have objects, of long ago, in pages of one if more follow. */
+function listOriginals(addresses: { owner: string; id: string }[], options: { isTruncated?: boolean } = {}) {
+  const Contents = addresses.map(
+    (address): _Object => ({ Key: originalKey(address), ETag: '"e"', LastModified: new Date(0) }),
+  )
+  s3.middlewareStack.add(
+    () => async (args) => {
+      const isOriginals = 'Prefix' in args.input && args.input.Prefix === originalsPrefix
+      const { isTruncated = false } = options
+      const page = isOriginals ? { Contents, IsTruncated: isTruncated } : {}
+      const output: ListObjectsV2CommandOutput = { $metadata: {}, ...page }
+      return { response: {}, output }
+    },
+    { step: 'initialize' },
+  )
+}
+
+const newAddress = () => ({ owner, id: newUploadId() })
+
+test('a page is behind the cursor only once the indexes of its owners were compared', async () => {
+  const address = newAddress()
+  listOriginals([address], { isTruncated: true })
+  const { records, manifests, originals, checkUpload } = createTestLifecycle({
+    redis,
+    prefix,
+    s3,
+    bucket,
+    queue,
+  })
+  const findings = createFindings()
+  const checks = createChecks({ nextCheck: async () => {}, findings, isDryRun: true, log })
+  const compared: string[] = []
+  const sweepObjects = createSweepObjects({
+    ...{ s3, bucket, queue, manifests, originals, records, checkUpload },
+    minCopyAgeMs: 0,
+    hasRoom: async () => true,
+    async compareIndex(ranges) {
+      compared.push(...ranges.flatMap(({ inS3 }) => [...inS3]))
+      throw new Error('Redis is unavailable')
+    },
+    run: {
+      ...{ findings, checks, startedAtMs: Date.now(), youngAfterMs: Date.now(), verifiedBeforeMs: 0 },
+      listsVariants: false,
+      nextPage: async () => {},
+      reportUnsettled: () => {},
+    },
+  })
+  const cursors: string[] = []
+  const run = async () => {
+    for await (const cursor of sweepObjects('')) cursors.push(cursor)
+  }
+  assert.match(String(await run().catch((error: unknown) => error)), 'Redis is unavailable')
+  assert.equal([compared, cursors], [[address.id], []])
+})
+
+test('a sweep lists ten pages a second, and checks fifty uploads a second', async () => {
+  listOriginals(Array.from({ length: 4 }, newAddress))
+  let checked = 0
+  const lifecycle = {
+    ...createTestLifecycle({ redis, prefix, s3, bucket, queue }),
+    async checkUpload() {
+      checked += 1
+      return undefined
+    },
+  }
+  const { sweep } = createSweeper({ redis, prefix, s3, bucket, queue, lifecycle, log })
+  const { now } = performance
+  // A whole number, so that differences are exact.
+  const stoppedAtMs = Math.round(now.call(performance))
+  const { waits, restore } = replaceDelays(() => 0)
+  // On a clock that stands still, each turn is as far away as all turns before it take.
+  performance.now = () => stoppedAtMs
+  try {
+    await sweep({ state: newSweepState(undefined, Date.now()), save: async () => {}, signal })
+  } finally {
+    performance.now = now
+    restore()
+  }
+  assert.is(checked, 4)
+  const [pages, checks] = [
+    [100, 200],
+    [20, 40, 60],
+  ]
+  assert.equal(
+    waits.slice(0, 5),
+    [...pages, ...checks],
+    'erasures, originals and manifests; then the originals',
+  )
+})
+
+test.run()
