@@ -136,6 +136,10 @@ test('an upload in parts is paused, and continued after the page was loaded agai
     request.method() === 'PUT' && request.url().includes('partNumber=2')
 
   const held = page.waitForRequest(isLastPart)
+  // Its bytes are sent before its response has come.
+  const firstAccepted = page.waitForEvent('requestfinished', (request) => {
+    return request.method() === 'PUT' && request.url().includes('partNumber=1')
+  })
   const task = await page.evaluateHandle(
     async (size) => {
       const { createClient } = millraceClient
@@ -153,7 +157,7 @@ test('an upload in parts is paused, and continued after the page was loaded agai
     },
     8 * MiB + 1,
   )
-  await held
+  await Promise.all([held, firstAccepted])
   const ended = page.waitForEvent('requestfailed', isLastPart)
   await task.evaluate((task) => task.pause())
   const states = [await task.evaluate(({ state }) => state)]
