@@ -2,11 +2,11 @@ import { gzipSync } from 'node:zlib'
 import type { APIRequestContext, Browser, BrowserContext, Page, Response } from 'playwright-core'
 import * as assert from 'uvu/assert'
 import { seriousFindings } from '../support/axe.ts'
-import { launchChromium, openPage } from '../support/chromium.ts'
-import { startSystem } from '../support/start-millrace.ts'
+import { createVisits, openBrowser, visit as visitPage } from '../support/chromium.ts'
 import { suite } from '../support/suite.ts'
 import { mediaFile } from '../worker/support/media-files.ts'
 import { samplePicture, truncated } from '../worker/support/sample-images.ts'
+import { openSharedSystem, type SharedSystem } from './support/shared-system.ts'
 
 const test = suite('browsing uploads', {}, { limitMs: 60_000 })
 
@@ -20,47 +20,40 @@ const maxRendered = 120
 type SentFile = { name: string; type: string; bytes: Uint8Array; metadata?: Record<string, string> }
 type Visit = { context: BrowserContext; page: Page; errors: string[]; api: APIRequestContext }
 
-let system: Awaited<ReturnType<typeof startSystem>>
+let system: SharedSystem
 let browser: Browser
 let picture: Buffer
-let visits: BrowserContext[] = []
+let visits: ReturnType<typeof createVisits>
+/** Visits of the current test. */
+let count = 0
+let others: BrowserContext[] = []
 
 test.before(async () => {
   picture = await samplePicture(1200, 800).jpeg().toBuffer()
-  system = await startSystem([], {
-    MAX_UNFINISHED_UPLOADS_PER_ADDRESS: '0',
-    RATE_LIMIT_PER_MINUTE: '0',
-    RATE_LIMIT_PER_ADDRESS_PER_MINUTE: '0',
-    PRESETS: JSON.stringify([
-      { name: 'tiny', variants: [{ name: 'dot', fit: 'inside', width: 40, format: 'webp' }] },
-    ]),
-  })
-  browser = await launchChromium()
-})
-test.after(async () => {
-  await browser?.close()
-  await system?.close()
-})
-test.after.each(async () => {
-  for (const context of visits) await context.close()
-  visits = []
-})
-
-/** Opens a browser of a new session, which has sent these files. */
-async function visit(files: SentFile[] = [], options: Parameters<Browser['newContext']>[0] = {}) {
-  const context = await browser.newContext({
+  system = await openSharedSystem()
+  browser = await openBrowser()
+  visits = createVisits(browser, system.url, {
     viewport: { width: 1280, height: 800 },
     locale: 'en-GB',
     permissions: ['clipboard-read', 'clipboard-write'],
-    ...options,
   })
-  visits.push(context)
-  context.setDefaultTimeout(25_000)
+})
+test.after(() => browser?.close())
+test.after.each(async () => {
+  for (const context of others) await context.close()
+  others = []
+  count = 0
+})
+
+/** Opens the console with a new session, which has sent these files. */
+async function visit(files: SentFile[] = []) {
+  count += 1
+  const { context, page } = await (count === 1 ? visits.begin() : visits.openPage())
+  if (count > 1) others.push(context)
   const api = context.request
   await api.get(`${system.url}/session`)
   for (const file of files) await send(api, file)
-  const opened = await openPage(context, system.url)
-  const visited: Visit = { context, ...opened, api }
+  const visited: Visit = { context, page, errors: await visitPage(page, system.url), api }
   return visited
 }
 
@@ -156,7 +149,7 @@ async function serveMany(page: Page): Promise<{ tellOfOneMore: () => void }> {
 
 test('the first page needs few bytes of script, from its own origin, cached for ever, and a strict policy', async () => {
   const context = await browser.newContext()
-  visits.push(context)
+  others.push(context)
   const page = await context.newPage()
   const responses: Response[] = []
   page.on('response', (response) => responses.push(response))
@@ -407,17 +400,18 @@ test('grid, list and panel are accessible in light and dark, and fit a phone', a
   await cell(page, 'half.jpg').getByText('Rejected').waitFor()
   for (const colorScheme of ['light', 'dark'] as const) {
     await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' })
+    const findings = () => seriousFindings(page, { colorsOnly: colorScheme === 'dark' })
     await page.getByRole('radio', { name: 'Grid' }).check({ force: true })
     await cell(page, 'one.jpg').click({ modifiers: ['ControlOrMeta'] })
-    assert.equal(await seriousFindings(page), [], `grid with a selection, ${colorScheme}`)
+    assert.equal(await findings(), [], `grid with a selection, ${colorScheme}`)
     await page.keyboard.press('Escape')
     await page.getByRole('radio', { name: 'List' }).check({ force: true })
-    assert.equal(await seriousFindings(page), [], `list, ${colorScheme}`)
+    assert.equal(await findings(), [], `list, ${colorScheme}`)
     await page.locator('.list-filename', { hasText: 'one.jpg' }).click()
     await panel(page).getByText('History').waitFor()
-    assert.equal(await seriousFindings(page), [], `panel, ${colorScheme}`)
+    assert.equal(await findings(), [], `panel, ${colorScheme}`)
     await page.setViewportSize({ width: 390, height: 844 })
-    assert.equal(await seriousFindings(page), [], `panel of a phone, ${colorScheme}`)
+    assert.equal(await findings(), [], `panel of a phone, ${colorScheme}`)
     await page.keyboard.press('Escape')
     assert.is(await page.evaluate('document.documentElement.scrollWidth'), 390)
     await page.setViewportSize({ width: 1280, height: 800 })

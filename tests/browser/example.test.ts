@@ -6,7 +6,7 @@ import type { UploadItem, UploadListView } from '@millrace/client/react'
 import type { Browser, BrowserContext, Page } from 'playwright-core'
 import * as assert from 'uvu/assert'
 import { bundleForBrowser } from '../support/browser-bundle.ts'
-import { launchChromium, openPage } from '../support/chromium.ts'
+import { openBrowser, openPage, visit } from '../support/chromium.ts'
 import { createSandbox, type Sandbox } from '../support/start-millrace.ts'
 import { suite } from '../support/suite.ts'
 import { samplePicture } from '../worker/support/sample-images.ts'
@@ -22,7 +22,7 @@ let ada: Awaited<ReturnType<typeof signIn>>
 test.before(async () => {
   sandbox = await createSandbox()
   album = await startAlbum()
-  browser = await launchChromium()
+  browser = await openBrowser()
   ada = await signIn('Ada')
 })
 test.after(async () => {
@@ -173,13 +173,15 @@ type Mounted = {
   until(holds: (uploads: readonly UploadItem[]) => boolean): Promise<void>
 }
 
-/** Opens a page of the album, and serves it the hooks with a version of React. */
+/** The hooks as a global object of the page. */
+declare const hooks: ReactPage & typeof import('@millrace/client')
+
+/** Opens a page of the album, in which the hooks with a version of React are a global object. */
 async function openHooks(context: BrowserContext, alias: Record<string, string> = {}) {
-  const body = await bundleForBrowser('tests/browser/react-page.js', { alias })
-  await context.route(`${album.origin}/hooks.js`, (route) =>
-    route.fulfill({ contentType: 'text/javascript', body }),
-  )
-  return openPage(context, album.origin)
+  const content = await bundleForBrowser('tests/browser/react-page.js', { globalName: 'hooks', alias })
+  const page = await context.newPage()
+  await page.addInitScript({ content })
+  return { page, errors: await visit(page, album.origin) }
 }
 
 for (const [major, alias] of [
@@ -190,12 +192,12 @@ for (const [major, alias] of [
     const { page, errors } = await openHooks(ada.context, alias)
     const photo = (await samplePicture(400, 300).jpeg().toBuffer()).toString('base64')
     const seen = await page.evaluate(async (photo) => {
-      const { mount }: ReactPage = await import('/hooks.js' as string)
+      const { mount } = hooks
       const { version, current, until, finished, starts } = mount({})
       const untilStates = (...states: UploadItem['state'][]) =>
         until((uploads) => `${uploads.map(({ state }) => state)}` === `${states}`)
       const bytes = Uint8Array.from(atob(photo), (character) => character.charCodeAt(0))
-      const zeros = (name: string) => new File([new Uint8Array(12 * 2 ** 20)], name, { type: 'image/bmp' })
+      const zeros = (name: string) => new File([new Uint8Array(9 * 2 ** 20)], name, { type: 'image/bmp' })
       await untilStates()
       current().start([new File([bytes], 'a.jpg', { type: 'image/jpeg' }), zeros('b.bmp'), zeros('c.bmp')])
       await untilStates('sending', 'sending', 'sending')
@@ -239,7 +241,7 @@ test('useUpload of a plain client sends files with a token, to the end also with
   const erased = page.waitForResponse((response) => response.request().method() === 'DELETE')
   const sent = await page.evaluate(
     async (millrace) => {
-      const { mount }: ReactPage = await import('/hooks.js' as string)
+      const { mount } = hooks
       const start = async (onUnmount: 'abort' | 'continue') => {
         const mounted = mount({ millrace, onUnmount })
         await mounted.until(() => true)
@@ -257,7 +259,7 @@ test('useUpload of a plain client sends files with a token, to the end also with
   assert.is(new URL((await erased).url()).pathname, `/uploads/${aborted}`)
   const outcome = await page.evaluate(
     async ([origin, token, id]) => {
-      const { createClient }: typeof import('@millrace/client') = await import('/hooks.js' as string)
+      const { createClient } = hooks
       const { state, metadata } = await createClient({ origin, getToken: () => token }).waitUntilFinished(id)
       return { state, album: metadata?.['album'] }
     },

@@ -1,14 +1,14 @@
 import type { Browser, BrowserContext, Page } from 'playwright-core'
 import * as assert from 'uvu/assert'
 import { seriousFindings } from '../support/axe.ts'
-import { launchChromium, openPage } from '../support/chromium.ts'
-import { createSandbox, type Sandbox, startWithNode } from '../support/start-millrace.ts'
+import { openBrowser, openPage } from '../support/chromium.ts'
+import { startSystem } from '../support/start-millrace.ts'
 import { suite } from '../support/suite.ts'
+import { samplePicture } from '../worker/support/sample-images.ts'
 
 const test = suite('fleet page', {}, { limitMs: 60_000 })
 
-let sandbox: Sandbox
-let millrace: ReturnType<typeof startWithNode>
+let millrace: Awaited<ReturnType<typeof startSystem>>
 let browser: Browser
 let context: BrowserContext
 let page: Page
@@ -16,19 +16,17 @@ let errors: string[]
 let address: string
 
 test.before(async () => {
-  sandbox = await createSandbox()
-  millrace = startWithNode(sandbox, ['--port', '0', '--workers', '1..2', '--speed', '60'])
-  browser = await launchChromium()
-  address = new URL('/console/fleet', await millrace.ready).href
+  // One slot, so that a burst of a few photos needs a second worker.
+  millrace = await startSystem(['--workers', '1..2', '--speed', '60'], { WORKER_SLOTS: '1' })
+  browser = await openBrowser()
+  address = `${millrace.url}/console/fleet`
   context = await browser.newContext({ viewport: { width: 1280, height: 900 }, locale: 'en-GB' })
   context.setDefaultTimeout(25_000)
   ;({ page, errors } = await openPage(context, address))
 })
 test.after(async () => {
   await browser?.close()
-  millrace?.signal('SIGTERM')
-  await millrace?.ended
-  await sandbox?.remove()
+  await millrace?.close()
 })
 
 const tile = (word: string) =>
@@ -97,8 +95,28 @@ test('a burst of sample uploads is sent, processed, counted and removed', async 
   assert.equal(errors, [])
 })
 
+test('the scaling decision of a burst is shown live, with its reason and the new worker', async () => {
+  const photo = await samplePicture(1600, 1200).jpeg().toBuffer()
+  const send = () =>
+    context.request.post(`${millrace.url}/upload?filename=a.jpg`, {
+      data: photo,
+      headers: { 'content-type': 'image/jpeg' },
+    })
+  const responses = await Promise.all(Array.from({ length: 15 }, send))
+  assert.equal([...new Set(responses.map((response) => response.status()))], [201])
+  await page
+    .getByRole('listitem')
+    .filter({ hasText: 'Workers: 1 → 2' })
+    .filter({ hasText: /(Load|Demand) .* is (at least|above)/ })
+    .first()
+    .waitFor()
+  await page.getByRole('rowheader', { name: 'worker-2' }).waitFor()
+  await page.getByText('Workers: 2 of 1 to 2').waitFor()
+  assert.equal(errors, [])
+})
+
 test('a killed worker is shown as started again', async () => {
-  const worker = sandbox.processes().find(({ environment }) => environment.includes('INSTANCE=worker-1'))
+  const worker = millrace.processes().find(({ environment }) => environment.includes('INSTANCE=worker-1'))
   assert.ok(worker)
   process.kill(worker.pid, 'SIGKILL')
   await event('worker-1 started again').first().waitFor()

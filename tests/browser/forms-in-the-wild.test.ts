@@ -19,7 +19,7 @@ test.before(async () => {
   pages = await startSendingPages()
   url = pages.api
 })
-test.after(() => pages.close())
+test.after(() => pages?.close())
 
 // The page's globals that are used here. The tests are type-checked with the services, which have no DOM types.
 type FilePondInstance = {

@@ -5,37 +5,35 @@ import { createServer, request as httpRequest, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { newApiKey } from '@millrace/api/credentials/api-keys.ts'
 import { SignJWT } from 'jose'
 import type { Browser } from 'playwright-core'
 import * as assert from 'uvu/assert'
-import { build } from 'vite'
-import { launchChromium, openPage } from '../support/chromium.ts'
-import { createSandbox, type Sandbox, startWithNode } from '../support/start-millrace.ts'
+import { conditions, runVite } from '../support/browser-bundle.ts'
+import { openBrowser, openPage } from '../support/chromium.ts'
 import { suite } from '../support/suite.ts'
 import { samplePicture } from '../worker/support/sample-images.ts'
+import { apiKeys, jwt, openSharedSystem } from './support/shared-system.ts'
 
 const test = suite('docs/integrate.md', {}, { limitMs: 90_000 })
 const root = join(import.meta.dirname, '../..')
-const { key, entry } = newApiKey('shop', ['tokens', 'tenant'])
-const jwtSecret = 'a secret of thirty-two bytes or more'
+const { key } = apiKeys.integrate
 const html =
   '<!doctype html><link rel="icon" href="data:,"><input type="file"><output></output><div id="root"></div>'
 
 let folder: string
-let frontend: Server
 let app: string
 /** Where the page's own backend is, to which the frontend forwards requests. */
 let backendPort = 0
-let sandbox: Sandbox
-let millrace: ReturnType<typeof startWithNode>
 let api: string
 let photo: Buffer
 let browser: Browser
 
 test.before(async () => {
   folder = await mkdtemp(join(tmpdir(), 'millrace-integrate-'))
-  frontend = createServer((request, response) => {
+  const system = await openSharedSystem()
+  api = system.url
+  app = system.sameSite
+  system.serve((request, response) => {
     if (request.url === '/') {
       response.setHeader('content-type', 'text/html').end(html)
       return
@@ -51,30 +49,12 @@ test.before(async () => {
     forwarded.on('error', () => response.writeHead(502).end())
     request.pipe(forwarded)
   })
-  app = `http://localhost:${await listen(frontend)}`
-  sandbox = await createSandbox()
-  millrace = startWithNode(sandbox, ['--port', '0'], {
-    API_KEYS: entry,
-    ALLOWED_ORIGINS: app,
-    ...{
-      JWT_SECRET: jwtSecret,
-      JWT_ISSUER: 'https://idp.example',
-      JWT_AUDIENCE: 'millrace',
-      JWT_TENANT: 'shop',
-    },
-  })
-  api = new URL(await millrace.ready).origin
   await writeBlocks()
   photo = await samplePicture(600, 400).jpeg().toBuffer()
-  browser = await launchChromium()
+  browser = await openBrowser()
 })
 test.after(async () => {
   await browser?.close()
-  frontend.closeAllConnections()
-  frontend.close()
-  millrace.signal('SIGTERM')
-  await millrace.ended
-  await sandbox.remove()
   await rm(folder, { recursive: true })
 })
 
@@ -136,17 +116,13 @@ async function end(child: ChildProcess) {
 }
 
 /** Bundles a module of the page, as an app's bundler does. */
-async function bundle(name: string): Promise<string> {
-  const built = await build({
-    ...{ configFile: false, root: folder, logLevel: 'silent' },
-    define: { 'process.env.NODE_ENV': '"production"' },
-    resolve: { conditions: ['@millrace/source', 'module', 'browser', 'production'] },
+function bundle(name: string): Promise<string> {
+  return runVite({
+    root: folder,
+    resolve: { conditions },
     build: { write: false, minify: false, lib: { entry: join(folder, name), formats: ['es'] } },
     oxc: { jsx: { runtime: 'automatic', importSource: 'react' } },
   })
-  const [first] = [built].flat()
-  if (!first || !('output' in first)) throw new Error('Vite returned no output.')
-  return first.output[0].code
 }
 
 /** Opens a page with a script of the page, as a user of the app. */
@@ -186,15 +162,15 @@ test('a page of another origin sends a file with a token of its backend', async 
 })
 
 test("a page sends a file with the JWT of the app's identity provider", async () => {
-  const jwt = await new SignJWT()
+  const token = await new SignJWT()
     .setProtectedHeader({ alg: 'HS256' })
-    .setIssuer('https://idp.example')
-    .setAudience('millrace')
+    .setIssuer(jwt.issuer)
+    .setAudience(jwt.audience)
     .setSubject('ada')
     .setIssuedAt()
     .setExpirationTime('5m')
-    .sign(new TextEncoder().encode(jwtSecret))
-  const provider = `export const identityProvider = { getAccessToken: async () => ${JSON.stringify(jwt)} }\n`
+    .sign(new TextEncoder().encode(jwt.secret))
+  const provider = `export const identityProvider = { getAccessToken: async () => ${JSON.stringify(token)} }\n`
   await writeFile(join(folder, 'identity-provider.js'), provider)
   const { context, page, errors } = await openWith('jwt.js')
   await page.locator('input').setInputFiles(chosen())

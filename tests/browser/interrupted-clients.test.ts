@@ -1,5 +1,6 @@
 import type { JSHandle, Page, Request } from 'playwright-core'
 import * as assert from 'uvu/assert'
+import { interceptRequests, type RequestFate } from '../support/chromium.ts'
 import { readCodeBlocks } from '../support/code-blocks.ts'
 import { suite } from '../support/suite.ts'
 import { type Credential, type Place, type SendingPages, startSendingPages } from './support/sending-pages.ts'
@@ -36,7 +37,7 @@ test.before(async () => {
   block = await readCodeBlocks('docs/uppy.md')
   ;[pages, tusScript] = await Promise.all([startSendingPages(), readTusScript()])
 })
-test.after(() => pages.close())
+test.after(() => pages?.close())
 
 type Way = {
   plugin: string
@@ -47,7 +48,10 @@ type Way = {
   sender(version: UppyVersion): [Place, Credential]
   addPlugin(version: UppyVersion): string
   /** Returns where the bytes of a request belong in the file; `undefined` if it sends none. */
-  placeOf(request: Request): string | undefined
+  placeOf(request: { url: string; headers: Record<string, string> }): string | undefined
+  /** Matches the requests that may be held, which are small, and their places. */
+  urlPattern: string
+  intercepted: string[]
   places: string[]
 }
 
@@ -61,7 +65,9 @@ const awsS3: Way = {
   size: 5 * MiB + 1,
   sender: awsS3Sender,
   addPlugin: (version) => awsS3Blocks(block, version, ...awsS3Sender(version)),
-  placeOf: (request) => new URL(request.url()).searchParams.get('partNumber') ?? undefined,
+  placeOf: ({ url }) => new URL(url).searchParams.get('partNumber') ?? undefined,
+  urlPattern: '*partNumber=2&*',
+  intercepted: ['2'],
   places: ['1', '2'],
 }
 const tus: Way = {
@@ -70,16 +76,21 @@ const tus: Way = {
   size: 200_001,
   sender: () => ['the same site', 'a cookie'],
   addPlugin: () => block('@uppy/tus, cookie'),
-  placeOf: (request) => request.headers()['upload-offset'],
+  // Playwright and Chromium write the names of headers in different ways.
+  placeOf: ({ headers }) => headers['upload-offset'] ?? headers['Upload-Offset'],
+  urlPattern: '*/tus/*',
+  intercepted: ['0', '100000', '200000'],
   places: ['0', '100000', '200000'],
 }
 
 for (const version of uppyVersions) {
-  for (const { plugin, options, size, sender, addPlugin, placeOf, places } of [awsS3, tus]) {
+  for (const way of [awsS3, tus]) {
+    const { plugin, options, size, sender, addPlugin, places } = way
+    const placeOf = (request: Request) => way.placeOf({ url: request.url(), headers: request.headers() })
     test(`${plugin} of Uppy ${version} pauses in the Dashboard, continues after a reload, and erases what is cancelled`, async () => {
       const [place, credential] = sender(version)
       const { page, context, client, millrace } = await pages.open(place, credential, await scriptOf(version))
-      const bytes = await watchBytes(page, placeOf)
+      const bytes = await watchBytes(page, way)
       const open = async () => {
         const blocks = [
           block('Uppy'),
@@ -146,8 +157,8 @@ for (const version of uppyVersions) {
 test('a retry of @uppy/aws-s3 of Uppy 6 sends only the parts that S3 does not have', async () => {
   const [place, credential] = awsS3Sender(6)
   const { page, context, client, millrace } = await pages.open(place, credential, await scriptOf(6))
-  const { plugin: _plugin, options, size, addPlugin, placeOf, places } = awsS3
-  const bytes = await watchBytes(page, placeOf)
+  const { options, size, addPlugin, places } = awsS3
+  const bytes = await watchBytes(page, awsS3)
   const blocks = [block('Uppy'), block('cookie'), addPlugin(6)]
   const uppy = await runUppyBlocks(page, 6, blocks, { millrace, token: pages.token })
   await setOptions(uppy, options)
@@ -156,7 +167,7 @@ test('a retry of @uppy/aws-s3 of Uppy 6 sends only the parts that S3 does not ha
   assert.is((await uppy.evaluate((uppy) => uppy.upload())).failed.length, 1)
   bytes.release()
   const { successful } = await uppy.evaluate((uppy) => uppy.retryAll())
-  assert.equal(bytes.sent(), [...places, '2'])
+  assert.equal(bytes.sent().toSorted(), [...places, '2'])
   const upload = await client.waitUntilFinished(uploadIdOf(successful[0]?.response))
   assert.equal([upload.state, upload.size], ['ready', size])
   await context.close()
@@ -166,7 +177,7 @@ const tusBlocks = () => [block('tus-js-client, token'), block('tus-js-client, st
 
 test('tus-js-client tries again after a lost connection, and continues after a reload', async () => {
   const { page, context, client, millrace } = await pages.open('another site', 'a token', tusScript)
-  const bytes = await watchBytes(page, tus.placeOf)
+  const bytes = await watchBytes(page, tus)
   const scope = {
     ...{ millrace, token: pages.token, name: 'zeros.bin', size: tus.size },
     options: { chunkSize: 100_000 },
@@ -222,54 +233,41 @@ function setOptions(uppy: JSHandle<Uppy>, options: Record<string, object>) {
   }, options)
 }
 
-/** Records the requests that send bytes, and can hold them. */
-async function watchBytes(page: Page, placeOf: (request: Request) => string | undefined) {
+/** Records the requests that send bytes, and can hold those of a place. */
+async function watchBytes(page: Page, { placeOf, urlPattern, intercepted }: Way) {
   const sent: string[] = []
-  let heldPlace: string | undefined
-  let refusedPlace: string | undefined
-  let lostPlace: string | undefined
+  const fates = new Map<string, RequestFate>()
   let arrived = Promise.withResolvers<void>()
-  await page.route(
-    () => true,
-    async (route, request) => {
-      const place = placeOf(request)
-      if (place === undefined || !['PUT', 'PATCH'].includes(request.method())) return route.continue()
-      sent.push(place)
-      if (place === refusedPlace) {
-        return route.fulfill({ status: 400, headers: { 'access-control-allow-origin': '*' } })
-      }
-      if (place === lostPlace) {
-        lostPlace = undefined
-        return route.abort('connectionreset')
-      }
-      if (place !== heldPlace) return route.continue()
-      arrived.resolve()
-    },
-  )
+  page.on('request', (request) => {
+    const place = placeOf({ url: request.url(), headers: request.headers() })
+    // The others are counted when they are intercepted, so that what is held has been counted.
+    if (place === undefined || intercepted.includes(place)) return
+    if (request.method() === 'PUT') sent.push(place)
+  })
+  await interceptRequests(page, urlPattern, (request) => {
+    const place = placeOf(request)
+    if (place === undefined) return 'sent'
+    sent.push(place)
+    const fate = fates.get(place) ?? 'sent'
+    if (fate === 'lost') fates.delete(place)
+    if (fate === 'held') arrived.resolve()
+    return fate
+  })
   return {
     sent: () => sent,
     /** Holds the requests that send this place. */
-    hold(place: string) {
-      heldPlace = place
-    },
+    hold: (place: string) => fates.set(place, 'held'),
     /** Waits for the next request that is held. */
     async held() {
       await arrived.promise
       arrived = Promise.withResolvers()
     },
     /** Refuses the requests that send this place. */
-    refuse(place: string) {
-      refusedPlace = place
-    },
+    refuse: (place: string) => fates.set(place, 400),
     /** Breaks the connection of the next request that sends this place. */
-    lose(place: string) {
-      lostPlace = place
-    },
+    lose: (place: string) => fates.set(place, 'lost'),
     /** Sends all requests on from now on. */
-    release() {
-      heldPlace = undefined
-      refusedPlace = undefined
-    },
+    release: () => fates.clear(),
   }
 }
 

@@ -16,18 +16,17 @@ let millrace: Awaited<ReturnType<typeof startTrays>>
 let ui: Tray
 
 test.before(async () => {
-  millrace = await startTrays(['--api', '2'])
+  millrace = await startTrays()
 })
 test.after(() => millrace?.close())
 test.before.each(async () => {
   ui = await millrace.open()
 })
-test.after.each(() => ui.context.close())
 
 test('after a reload the same file, chosen again, continues the same upload', async () => {
   const file = join(millrace.directory, 'cut.bin')
   await writeFile(file, Buffer.alloc(largeBytes, 'x'))
-  const parts = await ui.watchParts((part) => part === 2)
+  const parts = await ui.watchParts('held')
   await ui.chooseFile(file, () => ui.page.keyboard.press('u'))
   await parts.held
   await parts.untilAccepted(1)
@@ -54,7 +53,8 @@ test('after a reload the same file, chosen again, continues the same upload', as
 })
 
 test('after a reload the browser opens files again that it may read, and asks for others', async () => {
-  await ui.context.addInitScript({
+  const { context, page } = await millrace.openBlank()
+  await context.addInitScript({
     content: `
       window.showOpenFilePicker = async () => [await (await navigator.storage.getDirectory()).getFileHandle('kept.bin')]
       FileSystemHandle.prototype.queryPermission = async () => sessionStorage.permission
@@ -62,8 +62,7 @@ test('after a reload the browser opens files again that it may read, and asks fo
     `,
   })
   for (const permission of ['prompt', 'granted']) {
-    await ui.page.close()
-    ui = await openTray(ui.context, millrace.url)
+    ui = await openTray(permission === 'prompt' ? page : await context.newPage(), millrace.url)
     await ui.page.evaluate(async (size) => {
       const opfs = await navigator.storage.getDirectory()
       const writable = await (await opfs.getFileHandle('kept.bin', { create: true })).createWritable()
@@ -71,7 +70,7 @@ test('after a reload the browser opens files again that it may read, and asks fo
       await writable.close()
     }, largeBytes)
     await ui.page.evaluate(`sessionStorage.permission = '${permission}'`)
-    const parts = await ui.watchParts((part) => part === 2)
+    const parts = await ui.watchParts('held')
     ui.page.on('dialog', (dialog) => dialog.accept())
     await ui.page.keyboard.press('u')
     await parts.held
@@ -86,10 +85,11 @@ test('after a reload the browser opens files again that it may read, and asks fo
     assert.equal(parts.accepted(), [1, 2])
   }
   assert.is((await ui.list()).length, 2)
+  await context.close()
 })
 
 test('an interrupted file that is forgotten is erased', async () => {
-  const parts = await ui.watchParts(() => true)
+  const parts = await ui.watchParts('held')
   ui.page.on('dialog', (dialog) => dialog.accept())
   await ui.drop([largeFile('forget.bin'), smallFile('other.txt')])
   await parts.held
@@ -105,7 +105,7 @@ test('an interrupted file that is forgotten is erased', async () => {
 })
 
 test('without a network the files wait, and go on by themselves', async () => {
-  const parts = await ui.watchParts((part) => part === 2)
+  const parts = await ui.watchParts('held')
   await ui.drop([largeFile('train.bin'), smallFile('ticket.txt')])
   await parts.held
   await parts.untilAccepted(1)
@@ -130,7 +130,7 @@ test('without a network the files wait, and go on by themselves', async () => {
 })
 
 test('API instances and a worker that are killed are a short wait', async () => {
-  const parts = await ui.watchParts((part) => part === 2)
+  const parts = await ui.watchParts('held')
   const bytes = await samplePicture(4000, 3000).jpeg().toBuffer()
   await ui.drop([largeFile('killed.bin'), { name: 'photo.jpg', type: 'image/jpeg', bytes }])
   await ui
@@ -149,16 +149,16 @@ test('API instances and a worker that are killed are a short wait', async () => 
 })
 
 test('pages side by side send their own files', async () => {
-  const parts = await ui.watchParts(() => true)
+  const parts = await ui.watchParts('held')
   await ui.drop([largeFile('first.bin')])
   await parts.held
-  const second = await openTray(ui.context, millrace.url)
+  const second = await openTray(await ui.context.newPage(), millrace.url)
   await second.drop([smallFile('second.txt')])
   await second.title('1 file uploaded').waitFor()
   assert.is(await second.row('first.bin').count(), 0)
   await second.page.close()
 
-  const other = await millrace.open()
+  const other = await millrace.openOther()
   await other.drop([smallFile('first.bin')])
   await other.title('1 file uploaded').waitFor()
   await other.context.close()

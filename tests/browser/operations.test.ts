@@ -5,8 +5,8 @@ import Type from 'typebox'
 import { Value } from 'typebox/value'
 import * as assert from 'uvu/assert'
 import { seriousFindings } from '../support/axe.ts'
-import { launchChromium, openPage } from '../support/chromium.ts'
-import { createSandbox, type Sandbox, startWithNode } from '../support/start-millrace.ts'
+import { createVisits, openBrowser, visit } from '../support/chromium.ts'
+import { startSystem } from '../support/start-millrace.ts'
 import { suite } from '../support/suite.ts'
 import { type Receiver, startReceiver } from '../worker/support/receiver.ts'
 import { samplePicture, truncated } from '../worker/support/sample-images.ts'
@@ -20,43 +20,36 @@ const reader = newApiKey('shop', ['uploads:read'])
 /** What Chromium writes to the console for a response with an error status. */
 const failedResponse = /^Failed to load resource/
 
-let sandbox: Sandbox
-let millrace: ReturnType<typeof startWithNode>
+let millrace: Awaited<ReturnType<typeof startSystem>>
 let origin: string
 let receiver: Receiver
 let receiverStatus = 204
 let browser: Browser
+let visits: ReturnType<typeof createVisits>
 let context: BrowserContext
 let page: Page
 let errors: string[]
 
 test.before(async () => {
   receiver = await startReceiver((_, response) => void response.writeHead(receiverStatus).end('thank you'))
-  sandbox = await createSandbox()
-  millrace = startWithNode(sandbox, ['--port', '0'], {
+  millrace = await startSystem([], {
     API_KEYS: `${tenant.entry},${reader.entry},${operator.entry}`,
     WEBHOOK_ALLOWED_NETWORKS: '127.0.0.0/8',
     QUOTA_FILES_TOTAL: '20',
     OPEN_ADMIN: 'false',
   })
-  origin = new URL(await millrace.ready).origin
-  browser = await launchChromium()
+  origin = millrace.url
+  browser = await openBrowser()
+  visits = createVisits(browser, origin, { viewport: { width: 1280, height: 800 }, locale: 'en-GB' })
 })
 test.after(async () => {
   await browser?.close()
-  millrace.signal('SIGTERM')
-  await millrace.ended
-  await sandbox.remove()
-  await receiver.close()
+  await millrace?.close()
+  await receiver?.close()
 })
 test.before.each(async () => {
   receiverStatus = 204
-  context = await browser.newContext({ viewport: { width: 1280, height: 800 }, locale: 'en-GB' })
-  context.setDefaultTimeout(25_000)
-  ;({ page, errors } = await openPage(context, `${origin}/console/keys`))
-})
-test.after.each(async () => {
-  await context.close()
+  ;({ context, page } = await visits.begin())
 })
 
 const dialog = () => page.getByRole('dialog')
@@ -64,16 +57,15 @@ const button = (name: string | RegExp) => page.getByRole('button', { name })
 const row = (text: string | RegExp) => page.getByRole('row').filter({ hasText: text })
 const alert = (text: string | RegExp) => page.getByRole('alert').filter({ hasText: text })
 
-async function signIn(key: string): Promise<void> {
-  await button('Sign in with').click()
-  await page.getByLabel('API key').fill(key)
-  // The page is loaded again.
-  await Promise.all([page.waitForEvent('load'), page.keyboard.press('Enter')])
+async function open(path: string): Promise<void> {
+  errors = await visit(page, `${origin}${path}`)
 }
 
+/** Opens a page in a session that is signed in already. The first test does it in the page. */
 async function openSignedIn(path: string, key = tenant.key): Promise<void> {
-  await signIn(key)
-  await page.goto(`${origin}${path}`)
+  const response = await context.request.put(`${origin}/session/key`, { data: { key }, headers: { origin } })
+  assert.is(response.status(), 200, await response.text())
+  await open(path)
 }
 
 /** Sends a request with the key of the tenant's administrator. */
@@ -90,6 +82,7 @@ function send(method: string, path: string, json?: object, headers: Record<strin
 }
 
 test('an operator signs in with an API key, sees who they are, and signs out', async () => {
+  await open('/console/keys')
   await page.getByText('Not signed in').waitFor()
   await button('Sign in with an API key').click()
   const field = page.getByLabel('API key')
@@ -118,18 +111,23 @@ test('an operator signs in with an API key, sees who they are, and signs out', a
 })
 
 test('a key without the scope sees what it needs, on every page', async () => {
-  await signIn(reader.key)
-  for (const path of ['keys', 'webhooks', 'usage']) {
-    await page.goto(`${origin}/console/${path}`)
+  await openSignedIn('/console/keys', reader.key)
+  for (const [link, purpose] of [
+    ['Keys', 'manage API keys'],
+    ['Webhooks', 'manage webhooks'],
+    ['Usage', 'see the usage'],
+  ] as const) {
+    await page.getByRole('link', { name: link }).click()
+    await page.getByRole('heading', { name: link, level: 1 }).waitFor()
     await page.getByRole('heading', { name: 'Your sign-in does not allow this' }).waitFor()
-    await page.getByText('an API key that has the scope tenant').waitFor()
+    await page.getByText(`To ${purpose}, sign in with an API key that has the scope tenant.`).waitFor()
   }
   assert.is(await button('Create key').count(), 0)
   assert.equal(errors, [])
 })
 
 test('a key is created with the keyboard, shown once, listed and revoked', async () => {
-  await signIn(tenant.key)
+  await openSignedIn('/console/keys')
   await button('Create key').focus()
   await page.keyboard.press('Enter')
   await page.getByLabel('What it is for').waitFor()
@@ -163,7 +161,7 @@ test('a key is created with the keyboard, shown once, listed and revoked', async
 })
 
 test('an upload token is made with limits, shown with curl, and revoked', async () => {
-  await signIn(tenant.key)
+  await openSignedIn('/console/keys')
   await button('Try an upload token').click()
   await page.getByLabel('Largest file, in MB').fill('0.001')
   await page.getByLabel('File types').fill('text/plain')
@@ -344,14 +342,14 @@ test('usage shows files, bytes and share of the quota by user', async () => {
 })
 
 test('a page that cannot be loaded says why, and can be loaded again', async () => {
-  await signIn(tenant.key)
-  for (const [path, what] of [
-    ['keys', 'The keys'],
-    ['webhooks', 'The webhooks'],
-    ['usage', 'The usage'],
-  ]) {
+  await openSignedIn('/console/queues')
+  for (const [path, link, what] of [
+    ['keys', 'Keys', 'The keys'],
+    ['webhooks', 'Webhooks', 'The webhooks'],
+    ['usage', 'Usage', 'The usage'],
+  ] as const) {
     await page.route(`${origin}/${path}*`, (route) => route.abort())
-    await page.goto(`${origin}/console/${path}`)
+    await page.getByRole('link', { name: link }).click()
     await alert(`${what} could not be loaded`).waitFor()
     await page.unrouteAll()
     await button('Try again').click()
@@ -376,44 +374,53 @@ test('when its key is revoked, the page says so and offers to sign in again', as
 })
 
 test('all pages are accessible, in light and dark and on a phone', async () => {
+  await open('/console/keys')
+  await page.getByRole('heading', { name: 'Sign in to manage API keys' }).waitFor()
   assert.equal(await seriousFindings(page), [], 'not signed in')
   const hook = await send('POST', '/webhooks', { url: receiver.url, events: ['upload.ready'] })
   const { id } = Value.Parse(Type.Object({ id: Type.String() }), await hook.json())
   await send('POST', `/webhooks/${id}/test`, {})
   await send('POST', '/keys', { scopes: ['uploads:read'], description: 'the backup' })
-  await signIn(tenant.key)
-  for (const { colorScheme, width } of [
-    { colorScheme: 'light', width: 1280 },
-    { colorScheme: 'dark', width: 1280 },
-    { colorScheme: 'light', width: 360 },
+  await openSignedIn('/console/keys')
+  for (const [path, shown] of [
+    ['keys', 'the backup'],
+    [`webhooks?webhook=${id}`, 'Delivered'],
+    ['webhooks', receiver.url],
+    ['usage', 'ada'],
+    ['queues', 'half.jpg'],
   ] as const) {
-    await page.emulateMedia({ colorScheme })
-    await page.setViewportSize({ width, height: 780 })
-    for (const [path, shown] of [
-      ['keys', 'the backup'],
-      [`webhooks?webhook=${id}`, 'Delivered'],
-      ['webhooks', receiver.url],
-      ['usage', 'ada'],
-      ['queues', 'half.jpg'],
-    ] as const) {
-      await page.goto(`${origin}/console/${path}`)
-      await page.getByText(shown).first().waitFor()
-      assert.equal(await seriousFindings(page), [], `${path} ${colorScheme} ${width}`)
-      const overflow = await page.evaluate('document.documentElement.scrollWidth - innerWidth')
-      assert.is(overflow, 0, `${path} is wider than the window of ${width} px`)
-    }
-    await page.goto(`${origin}/console/keys`)
-    for (const name of ['Create key', 'Try an upload token']) {
-      await button(name).click()
-      await dialog().waitFor()
-      assert.equal(await seriousFindings(page), [], `${name} ${colorScheme} ${width}`)
-      await page.keyboard.press('Escape')
-    }
+    await page.goto(`${origin}/console/${path}`)
+    await page.getByText(shown).first().waitFor()
+    await assertAccessible(path)
+  }
+  await page.goto(`${origin}/console/keys`)
+  for (const name of ['Create key', 'Try an upload token']) {
+    await button(name).click()
+    await dialog().waitFor()
+    await assertAccessible(name)
+    await page.keyboard.press('Escape')
   }
   assert.equal(
     errors.filter((text) => !failedResponse.test(text)),
     [],
   )
 })
+
+/** Checks what is shown with both color schemes, and in the window of a phone. */
+async function assertAccessible(what: string): Promise<void> {
+  for (const { colorScheme, width } of [
+    { colorScheme: 'light', width: 1280 },
+    { colorScheme: 'dark', width: 1280 },
+    { colorScheme: 'light', width: 360 },
+  ] as const) {
+    await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' })
+    await page.setViewportSize({ width, height: 780 })
+    const findings = await seriousFindings(page, { colorsOnly: colorScheme === 'dark' })
+    assert.equal(findings, [], `${what} ${colorScheme} ${width}`)
+    const overflow = await page.evaluate('document.documentElement.scrollWidth - innerWidth')
+    assert.is(overflow, 0, `${what} is wider than the window of ${width} px`)
+  }
+  await page.setViewportSize({ width: 1280, height: 780 })
+}
 
 test.run()

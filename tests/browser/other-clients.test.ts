@@ -34,7 +34,7 @@ test.before(async () => {
   script = scripts.join('\n')
   pages = await startSendingPages()
 })
-test.after(() => pages.close())
+test.after(() => pages?.close())
 
 /** Opens a page with all clients, or returns that of the test before. */
 async function openPage(place: Place, credential: Credential): Promise<SendingPage> {

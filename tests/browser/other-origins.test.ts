@@ -1,20 +1,15 @@
-import { createServer, type Server } from 'node:http'
-import { newApiKey } from '@millrace/api/credentials/api-keys.ts'
 import type { Browser } from 'playwright-core'
 import * as assert from 'uvu/assert'
 import { bundleForBrowser } from '../support/browser-bundle.ts'
-import { launchChromium, openPage } from '../support/chromium.ts'
-import { createSandbox, type Sandbox, startWithNode } from '../support/start-millrace.ts'
+import { openBrowser, openPage } from '../support/chromium.ts'
 import { suite } from '../support/suite.ts'
 import { samplePicture } from '../worker/support/sample-images.ts'
+import { apiKeys, openSharedSystem, type SharedSystem } from './support/shared-system.ts'
 
 const test = suite('pages of other origins', {}, { limitMs: 60_000 })
-const { key, entry } = newApiKey('shop', ['uploads:read', 'uploads:write'])
+const { key } = apiKeys.otherOrigins
 
-let frontend: Server
-let frontendPort: number
-let sandbox: Sandbox
-let millrace: ReturnType<typeof startWithNode>
+let system: SharedSystem
 /** The API's origin, http://localhost with a port. */
 let api: string
 let photo: string
@@ -22,36 +17,22 @@ let browser: Browser
 
 test.before(async () => {
   const script = await bundleForBrowser('packages/client/src/client.ts')
-  frontend = createServer((request, response) => {
+  system = await openSharedSystem()
+  api = system.url
+  system.serve((request, response) => {
     const isScript = request.url === '/page.js'
     response.setHeader('content-type', isScript ? 'text/javascript' : 'text/html')
     response.end(isScript ? script : '<!doctype html><link rel="icon" href="data:,"><title>frontend</title>')
   })
-  // Both names lead here, and each is an origin of its own.
-  await new Promise<void>((resolve) => frontend.listen(0, '127.0.0.1', resolve))
-  const address = frontend.address()
-  frontendPort = typeof address === 'object' && address ? address.port : 0
-  sandbox = await createSandbox()
-  millrace = startWithNode(sandbox, ['--port', '0'], {
-    API_KEYS: entry,
-    ALLOWED_ORIGINS: `http://localhost:${frontendPort},http://127.0.0.1:${frontendPort}`,
-  })
-  api = new URL(await millrace.ready).origin
   photo = (await samplePicture(400, 300).jpeg().toBuffer()).toString('base64')
-  browser = await launchChromium()
+  browser = await openBrowser()
 })
-test.after(async () => {
-  await browser?.close()
-  frontend.close()
-  millrace.signal('SIGTERM')
-  await millrace.ended
-  await sandbox.remove()
-})
+test.after(() => browser?.close())
 
-/** Opens a page of the frontend in a browser without cookies, under one of its names. */
+/** Opens a page of the frontend in a browser without cookies, under one of its names. Each is an origin of its own. */
 async function openFrontend(host: string) {
   const context = await browser.newContext()
-  return { context, ...(await openPage(context, `http://${host}:${frontendPort}/`)) }
+  return { context, ...(await openPage(context, `http://${host}:${system.frontendPort}/`)) }
 }
 
 // The page's globals that are used here. The tests are type-checked with the services, which have no DOM types.

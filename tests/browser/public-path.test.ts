@@ -9,7 +9,7 @@ import { Upload as TusUpload } from 'tus-js-client'
 import Type from 'typebox'
 import * as assert from 'uvu/assert'
 import { type ApiInstances, startApiInstances } from '../support/api-instances.ts'
-import { dropFiles, launchChromium, openPage } from '../support/chromium.ts'
+import { dropFiles, openBrowser, openPage } from '../support/chromium.ts'
 import { bodyOf, createHttpClient } from '../support/http-client.ts'
 import { sendPart } from '../support/send-upload.ts'
 import { startPrefixProxy } from '../support/start-prefix-proxy.ts'
@@ -39,7 +39,7 @@ test.before(async () => {
     },
   })
   proxy.forwardTo(api.url)
-  browser = await launchChromium()
+  browser = await openBrowser()
 })
 test.after(async () => {
   await browser?.close()

@@ -5,15 +5,7 @@ import { allFindings } from '../support/axe.ts'
 import { recordTexts } from '../support/chromium.ts'
 import { suite } from '../support/suite.ts'
 import { samplePicture, truncated } from '../worker/support/sample-images.ts'
-import {
-  isPart,
-  largeBytes,
-  largeFile,
-  partNumber,
-  smallFile,
-  startTrays,
-  type Tray,
-} from './support/sending-tray.ts'
+import { largeBytes, largeFile, smallFile, startTrays, type Tray } from './support/sending-tray.ts'
 
 const picture = await samplePicture(300, 200).jpeg().toBuffer()
 
@@ -29,7 +21,6 @@ test.after(() => millrace?.close())
 test.before.each(async () => {
   ui = await millrace.open()
 })
-test.after.each(() => ui.context.close())
 
 test('a dropped photo is sent, processed, announced and folded away', async () => {
   const states = await recordTexts(ui.page, '.sending-row-state')
@@ -141,7 +132,7 @@ test('two thousand files at once are shown by few rows, and can be paused and ca
 })
 
 test('a paused file goes on with what S3 does not have', async () => {
-  const parts = await ui.watchParts((part) => part === 2)
+  const parts = await ui.watchParts('held')
   await ui.drop([largeFile('film.bin')])
   await parts.held
   await parts.untilAccepted(1)
@@ -161,7 +152,7 @@ test('a paused file goes on with what S3 does not have', async () => {
 })
 
 test('a cancelled file is erased, and can be uploaded again', async () => {
-  const parts = await ui.watchParts(() => true)
+  const parts = await ui.watchParts('held')
   const erased = ui.page.waitForResponse((response) => response.request().method() === 'DELETE')
   await ui.drop([largeFile('no.bin')])
   await parts.held
@@ -176,22 +167,11 @@ test('a cancelled file is erased, and can be uploaded again', async () => {
 })
 
 test('a failed file goes on with what S3 does not have', async () => {
-  const parts = await ui.watchParts()
-  let isFailing = true
-  await ui.page.route(
-    (address) => address.searchParams.has('partNumber'),
-    (route, request) => {
-      if (!isFailing || !isPart(request) || partNumber(request) !== 2) return route.fallback()
-      return route.fulfill({
-        status: 400,
-        headers: { 'access-control-allow-origin': new URL(millrace.url).origin },
-      })
-    },
-  )
+  const parts = await ui.watchParts(400)
   await ui.drop([largeFile('stop.bin')])
   await ui.state('stop.bin', 'The storage returned status 400.').waitFor()
   await ui.title('1 file needs attention').waitFor()
-  isFailing = false
+  await parts.release()
   await ui.button('Try again: stop.bin').click()
   await ui.title('1 file uploaded').waitFor()
   assert.equal(parts.accepted(), [1, 2])
@@ -199,7 +179,7 @@ test('a failed file goes on with what S3 does not have', async () => {
 })
 
 test('the open tray has no barriers, in both color schemes and on a phone of 360 pixels', async () => {
-  const parts = await ui.watchParts(() => true)
+  const parts = await ui.watchParts('held')
   const longName = `${'a very long file name '.repeat(8)}.jpg`.trim()
   await ui.drop([
     largeFile('axe.bin'),
@@ -216,7 +196,9 @@ test('the open tray has no barriers, in both color schemes and on a phone of 360
   ] as const) {
     await ui.page.emulateMedia({ colorScheme, reducedMotion: 'reduce' })
     await ui.page.setViewportSize({ width, height: 780 })
-    const texts = await allFindings(ui.page, ['.tray', '.upload-button'])
+    const texts = await allFindings(ui.page, ['.tray', '.upload-button'], {
+      colorsOnly: colorScheme === 'dark',
+    })
     assert.equal(texts, [], `${colorScheme}, ${width} px`)
     assert.is(await ui.page.evaluate<number>('document.documentElement.scrollWidth'), width)
   }

@@ -1,7 +1,29 @@
 import { join } from 'node:path'
-import { build } from 'vite'
+import { build, type InlineConfig } from 'vite'
 
 const root = join(import.meta.dirname, '../..')
+
+/** Our packages' sources, and what an app's bundler takes of other packages. */
+export const conditions = ['@millrace/source', 'module', 'browser', 'production']
+
+/** Builds a library and returns its one file. */
+export async function runVite(config: InlineConfig): Promise<string> {
+  const { NODE_ENV } = process.env
+  const built = await build({
+    configFile: false,
+    logLevel: 'silent',
+    define: { 'process.env.NODE_ENV': '"production"' },
+    ...config,
+  })
+  // Vite sets it, also for the test files after this one.
+  if (NODE_ENV === undefined) delete process.env['NODE_ENV']
+  const [first] = [built].flat()
+  if (!first || !('output' in first)) throw new Error('Vite returned no output.')
+  return first.output[0].code
+}
+
+/** The bundles of this process: several files of a process need the same ones. */
+const bundles = new Map<string, Promise<string>>()
 
 /**
  * Bundles a module and all that it imports into one script for browsers, as an app's bundler does.
@@ -11,16 +33,18 @@ const root = join(import.meta.dirname, '../..')
  *   a module
  * @param options.alias packages that are replaced: npm installs a package's other versions under other names
  */
-export async function bundleForBrowser(
-  entry: string,
-  options: { globalName?: string; alias?: Record<string, string> } = {},
-): Promise<string> {
-  const { globalName, alias = {} } = options
-  const built = await build({
-    configFile: false,
-    logLevel: 'silent',
-    define: { 'process.env.NODE_ENV': '"production"' },
-    resolve: { alias, conditions: ['@millrace/source', 'module', 'browser', 'production'] },
+export function bundleForBrowser(entry: string, options: BundleOptions = {}): Promise<string> {
+  const name = JSON.stringify([entry, options])
+  const bundle = bundles.get(name) ?? buildBundle(entry, options)
+  bundles.set(name, bundle)
+  return bundle
+}
+
+type BundleOptions = { globalName?: string; alias?: Record<string, string> }
+
+async function buildBundle(entry: string, { globalName, alias = {} }: BundleOptions): Promise<string> {
+  const code = await runVite({
+    resolve: { alias, conditions },
     build: {
       write: false,
       minify: globalName !== undefined,
@@ -30,9 +54,6 @@ export async function bundleForBrowser(
       },
     },
   })
-  const [first] = [built].flat()
-  if (!first || !('output' in first)) throw new Error('Vite returned no output.')
-  const { code } = first.output[0]
   // An init script of Playwright is a function: what it declares is not global.
   return globalName === undefined ? code : `${code}\nglobalThis.${globalName} = ${globalName}`
 }

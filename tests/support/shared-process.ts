@@ -6,6 +6,8 @@ import { dirname, relative } from 'node:path'
  * further files of a process find loaded and compiled.
  */
 const sharingFolders = ['api', 'client', 'local', 'local-s3', 'shared', 'worker']
+/** Folders all of whose files do: they share a browser and a running system as well, see shared-resources.ts. */
+const alwaysSharingFolders = ['browser']
 /** Files of one process. With more, the last lanes would wait for a long group. */
 const filesPerProcess = 16
 
@@ -40,7 +42,10 @@ export function groupByProcess(root: string, files: string[]): string[][] {
   for (const path of files) {
     const [folder = ''] = relative(root, dirname(path)).split('/')
     const source = readFileSync(path, 'utf8')
-    if (!sharingFolders.includes(folder) || needsOwnProcess.some((words) => words.test(source))) {
+    const shares =
+      alwaysSharingFolders.includes(folder) ||
+      (sharingFolders.includes(folder) && !needsOwnProcess.some((words) => words.test(source)))
+    if (!shares) {
       groups.push([path])
       continue
     }

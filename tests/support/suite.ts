@@ -1,6 +1,7 @@
 import { realpathSync } from 'node:fs'
 import { pathToFileURL } from 'node:url'
 import { inspect, stripVTControlCharacters } from 'node:util'
+import { closeShared } from './shared-resources.ts'
 import { cpuTimeMs, endOfFileOutput, openTestReport } from './test-report.ts'
 
 /** Time limit of one test or hook, unless its suite sets another. */
@@ -370,6 +371,10 @@ async function runFiles([first, ...others]: string[]) {
     state = readProcessState()
     await runFile(urlOf(path))
   }
+  await runGuarded('the end of what the files share', defaultLimitMs, closeShared).catch((error) => {
+    fail('what the files share was not closed', printableError(error))
+    process.exit(1)
+  })
 }
 
 runFiles(process.argv.slice(1))

@@ -1,10 +1,8 @@
-import { once } from 'node:events'
-import { createServer } from 'node:http'
-import { newApiKey } from '@millrace/api/credentials/api-keys.ts'
+import { randomUUID } from 'node:crypto'
 import { createClient } from '@millrace/client'
 import type { Browser, BrowserContext } from 'playwright-core'
-import { launchChromium, openPage } from '../../support/chromium.ts'
-import { createSandbox, startWithNode } from '../../support/start-millrace.ts'
+import { openBrowser, openPage } from '../../support/chromium.ts'
+import { apiKeys, openSharedSystem } from './shared-system.ts'
 
 /** Where a page lies, as seen from the API: `http://localhost` with two ports, and `http://127.0.0.1`. */
 export type Place = 'the same origin' | 'the same site' | 'another site'
@@ -27,38 +25,27 @@ export const senders: readonly (readonly [Place, Credential])[] = [
 const html = '<!doctype html><link rel="icon" href="data:,"><title>app</title><main id="uppy"></main>'
 
 /**
- * Starts Millrace, a browser, and a server of pages of other origins, which may call it.
+ * Opens Millrace, a browser, and pages of other origins, which may call it. The token is of a user of its own.
  *
  * @returns functions that open pages and read uploads
  */
 export async function startSendingPages() {
-  const apiKey = newApiKey('shop', ['uploads:read', 'uploads:write', 'tokens'])
-  const frontend = createServer((_request, response) => {
+  const system = await openSharedSystem()
+  const api = system.url
+  system.serve((_request, response) => {
     response.setHeader('content-type', 'text/html')
     response.end(html)
-  }).listen(0, '127.0.0.1')
-  await once(frontend, 'listening')
-  const address = frontend.address()
-  if (address === null || typeof address === 'string') throw new Error('The server has no port.')
-  const { port } = address
-  const sandbox = await createSandbox()
-  const millrace = startWithNode(sandbox, ['--port', '0'], {
-    API_KEYS: apiKey.entry,
-    ALLOWED_ORIGINS: `http://localhost:${port},http://127.0.0.1:${port}`,
   })
-  const [api, browser] = await Promise.all([
-    millrace.ready.then((url) => new URL(url).origin),
-    launchChromium(),
-  ])
-  const { data } = await createClient({ origin: api, apiKey: apiKey.key }).api.POST('/tokens', {
-    body: { user: 'ada', expiresIn: 3600, scopes: ['uploads:read', 'uploads:write'] },
+  const browser = await openBrowser()
+  const { data } = await createClient({ origin: api, apiKey: apiKeys.sendingPages.key }).api.POST('/tokens', {
+    body: { user: randomUUID(), expiresIn: 3600, scopes: ['uploads:read', 'uploads:write'] },
   })
   if (!data) throw new Error('No token was made.')
   const { token } = data
   const addresses: Record<Place, string> = {
     'the same origin': api,
-    'the same site': `http://localhost:${port}`,
-    'another site': `http://127.0.0.1:${port}`,
+    'the same site': system.sameSite,
+    'another site': system.otherSite,
   }
 
   return {
@@ -84,13 +71,7 @@ export async function startSendingPages() {
         millrace: place === 'the same origin' ? '' : api,
       }
     },
-    async close() {
-      await browser.close()
-      frontend.close()
-      millrace.signal('SIGTERM')
-      await millrace.ended
-      await sandbox.remove()
-    },
+    close: () => browser.close(),
   }
 
   function withCookiesOf(context: BrowserContext) {

@@ -1,22 +1,30 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { BrowserContext, Page, Request, Route } from 'playwright-core'
-import { dropFiles, launchChromium, openPage, type PageFile } from '../../support/chromium.ts'
-import { createSandbox, startWithNode } from '../../support/start-millrace.ts'
+import type { Page, Request } from 'playwright-core'
+import {
+  createVisits,
+  dropFiles,
+  interceptRequests,
+  openBrowser,
+  type PageFile,
+  type RequestFate,
+  visit,
+} from '../../support/chromium.ts'
+import { openSharedSystem } from './shared-system.ts'
 
-/** A file of this size has two parts, in bytes. */
-export const largeBytes = 9e6
+/** A file of this size has two parts, of which the second is small. In bytes. */
+export const largeBytes = 8 * 1024 ** 2 + 1_000
 
 export const largeFile = (name: string): PageFile => ({ name, type: '', size: largeBytes })
 export const smallFile = (name: string): PageFile => ({ name, type: 'text/plain', bytes: Buffer.from(name) })
 
 /** Whether a request carries a part of a file to S3. */
-export function isPart(request: Request): boolean {
+function isPart(request: Request): boolean {
   return request.method() === 'PUT' && new URL(request.url()).searchParams.has('partNumber')
 }
 
-export function partNumber(request: Request): number {
+function partNumber(request: Request): number {
   return Number(new URL(request.url()).searchParams.get('partNumber'))
 }
 
@@ -26,42 +34,44 @@ export type Tray = Awaited<ReturnType<typeof openTray>>
 const withoutPicker = 'delete window.showOpenFilePicker'
 
 /**
- * Starts Millrace and a browser.
+ * Opens Millrace and a browser.
  *
  * @returns what opens the console in a browser without cookies, and a directory for files
  */
-export async function startTrays(parameters: string[] = []) {
-  const sandbox = await createSandbox()
-  const system = startWithNode(sandbox, ['--port', '0', ...parameters])
-  const [url, browser, directory] = await Promise.all([
-    system.ready,
-    launchChromium(),
-    mkdtemp(join(tmpdir(), 'millrace-files-')),
-  ])
+export async function startTrays() {
+  const { url, processes } = await openSharedSystem()
+  const [browser, directory] = await Promise.all([openBrowser(), mkdtemp(join(tmpdir(), 'millrace-files-'))])
+  const visits = createVisits(browser, url, {
+    viewport: { width: 1100, height: 900 },
+    initScript: withoutPicker,
+  })
   return {
     url,
-    browser,
     directory,
-    processes: sandbox.processes,
+    processes,
+    /** Opens it for a new session. */
     async open() {
-      const context = await browser.newContext({ viewport: { width: 1100, height: 900 } })
-      context.setDefaultTimeout(45_000)
-      await context.addInitScript({ content: withoutPicker })
-      return openTray(context, url)
+      const { page } = await visits.begin()
+      return openTray(page, url)
+    },
+    /** Opens an empty page in another browser, which the test closes. */
+    openBlank: visits.openPage,
+    /** Opens it in another browser, which the test closes. */
+    async openOther() {
+      const { page } = await visits.openPage()
+      return openTray(page, url)
     },
     async close() {
       await browser.close()
-      system.signal('SIGTERM')
-      await system.ended
-      await sandbox.remove()
       await rm(directory, { recursive: true })
     },
   }
 }
 
-/** Opens the console in a page of its own. @returns what tests do with its tray */
-export async function openTray(context: BrowserContext, url: string) {
-  const { page, errors } = await openPage(context, url)
+/** Opens the console in a page. @returns what tests do with its tray */
+export async function openTray(page: Page, url: string) {
+  const context = page.context()
+  const errors = await visit(page, url)
   await untilLoaded(page)
   const tray = () => page.getByRole('region', { name: 'Sending files' })
   const row = (filename: string) => page.locator(`.sending-row[aria-label="${filename}"]`)
@@ -82,7 +92,7 @@ export async function openTray(context: BrowserContext, url: string) {
       row(filename).locator('.sending-row-state').filter({ hasText: text }),
     button: (name: string) => tray().getByRole('button', { name, exact: true }),
     drop: (files: PageFile[]) => dropFiles(page.locator('body'), files),
-    watchParts: (holds?: (part: number) => boolean) => watchParts(page, holds),
+    watchParts: (fate?: RequestFate) => watchParts(page, fate),
 
     /** Chooses a file in the dialog that a click opens. */
     async chooseFile(file: string, click: () => Promise<void>): Promise<void> {
@@ -107,28 +117,23 @@ async function untilLoaded(page: Page): Promise<void> {
 }
 
 /**
- * Watches the requests that carry parts to S3, and can hold some of them.
+ * Watches the requests that carry parts to S3.
  *
- * @param holds which parts do not leave the browser until `release()`
+ * @param fate what becomes of second parts until `release()`
  */
-async function watchParts(page: Page, holds: (part: number) => boolean = () => false) {
-  let held: Route[] = []
-  let isHolding = true
+async function watchParts(page: Page, fate: RequestFate = 'sent') {
+  let secondPart = fate
   const accepted: number[] = []
   const firstHeld = Promise.withResolvers<void>()
-  await page.route(
-    (address) => address.searchParams.has('partNumber'),
-    async (route, request) => {
-      if (!isHolding || !isPart(request) || !holds(partNumber(request))) return route.continue()
-      held.push(route)
-      firstHeld.resolve()
-    },
-  )
+  const intercepted = await interceptRequests(page, '*partNumber=2&*', () => {
+    if (secondPart === 'held') firstHeld.resolve()
+    return secondPart
+  })
   page.on('response', (response) => {
     if (isPart(response.request()) && response.ok()) accepted.push(partNumber(response.request()))
   })
   return {
-    /** Resolves when the first part is held. */
+    /** Resolves when the second part of a file is held. */
     held: firstHeld.promise,
     /** The parts that S3 has accepted, in order. */
     accepted: () => accepted.toSorted((a, b) => a - b),
@@ -137,12 +142,10 @@ async function watchParts(page: Page, holds: (part: number) => boolean = () => f
       while (!accepted.includes(part))
         await page.waitForEvent('response', (response) => isPart(response.request()))
     },
+    /** Sends what is held, and all further parts. */
     async release(): Promise<void> {
-      isHolding = false
-      const routes = held
-      held = []
-      // What the page has aborted cannot be continued.
-      await Promise.all(routes.map((route) => route.continue().catch(() => undefined)))
+      secondPart = 'sent'
+      await intercepted.release()
     },
   }
 }
