@@ -24,11 +24,12 @@ import { createTus, tusOffset } from '../../support/tus-client.ts'
 const test = suite('upload tokens over HTTP')
 const maker = newApiKey('acme', ['tokens'])
 const uploader = newApiKey('acme', ['uploads:read', 'uploads:write', 'admin'])
+const actor = newApiKey('acme', ['tokens', 'act-as'])
 const foreign = newApiKey('other', ['tokens'])
 let api: ApiInstances
 
 test.before(async () => {
-  const API_KEYS = [maker, uploader, foreign].map(({ entry }) => entry).join(',')
+  const API_KEYS = [maker, uploader, actor, foreign].map(({ entry }) => entry).join(',')
   api = await startApiInstances({ count: 2, environment: { API_KEYS, ANONYMOUS_UPLOADS: 'off' } })
 })
 test.after(() => api.close())
@@ -96,6 +97,22 @@ test('only a key of the scope tokens makes tokens', async () => {
   assert.equal(problemOf(await requestToken(ada, uploader.key)), [403, 'forbidden'])
   const anonymous = await createHttpClient(api.url).post('/tokens', ada)
   assert.equal(problemOf(anonymous), [401, 'unauthenticated'])
+})
+
+test('a key that acts for a user makes and revokes tokens of this user only', async () => {
+  const asUser = (user: string) => ({
+    headers: { authorization: `Bearer ${actor.key}`, 'millrace-user': user },
+  })
+  const client = createHttpClient(api.url)
+  assert.equal(problemOf(await client.post('/tokens', ada, asUser('bob'))), [403, 'forbidden'])
+  const made = await client.post('/tokens', ada, asUser('ada'))
+  assert.is(made.status, 201)
+  const { id, token } = bodyOf(made, TokenView)
+  const revokeAs = (user: string) => client.request('DELETE', `/tokens/${id}`, asUser(user))
+  assert.equal(problemOf(await revokeAs('bob')), [404, 'token_not_found'])
+  assert.is((await list(token)).status, 200)
+  assert.is((await revokeAs('ada')).status, 204)
+  assert.equal(problemOf(await list(token)), [401, 'token_revoked'])
 })
 
 test('a request for a token that is out of bounds is refused, with the field that is wrong', async () => {

@@ -110,6 +110,17 @@ test('a tus upload is sent in pieces to any instance and becomes a regular uploa
   assert.equal([wrongOffset.status, wrongOffset.code], [409, 'upload_offset_mismatch'])
   const tooLong = await patchTus(client, second + path, { offset: 4, bytes: bytesOf(7) })
   assert.equal([tooLong.status, tooLong.code], [413, 'upload_too_large'])
+  // Of a length that is known only at its end.
+  const stream = await fetch(second + path, {
+    method: 'PATCH',
+    headers: {
+      ...{ 'tus-resumable': '1.0.0', 'content-type': 'application/offset+octet-stream' },
+      ...{ 'upload-offset': '4', cookie: client.cookie ?? '' },
+    },
+    body: new Blob([bytesOf(7)]).stream(),
+    duplex: 'half',
+  })
+  assert.equal([stream.status, Object(await stream.json()).code], [413, 'upload_too_large'])
   const head = await client.request('HEAD', path, { headers: { 'tus-resumable': '1.0.0' }, base: second })
   assert.equal(
     ['upload-offset', 'upload-length', 'cache-control', 'upload-metadata'].map((name) =>
