@@ -60,8 +60,9 @@ export async function startFakeClamd(options: { path?: string; port?: number; ma
     const command = await reader.until(0)
     if (command === 'zVERSION') return void socket.end('ClamAV 1.0.0-fake/1/today\0')
     if (command !== 'zINSTREAM') return void socket.end('UNKNOWN COMMAND\0')
-    // The mode of a scan is that of its beginning.
+    // The mode of a scan is that of its beginning, and so is what it waits for.
     const scanMode = mode
+    const released = release.promise
     onScan()
     if (scanMode === 'deaf') return void socket.pause()
     const chunks: Buffer[] = []
@@ -76,7 +77,7 @@ export async function startFakeClamd(options: { path?: string; port?: number; ma
     }
     files.push({ bytes: Buffer.concat(chunks), chunkSizes: chunks.map((chunk) => chunk.length) })
     if (scanMode === 'hang') return
-    if (scanMode === 'hold') await release.promise
+    if (scanMode === 'hold') await released
     if (scanMode === 'error') return void socket.end("stream: Can't create temporary file ERROR\0")
     if (typeof scanMode === 'object') {
       return void (scanMode.endsThen ? socket.end(scanMode.bytes) : socket.write(scanMode.bytes))
