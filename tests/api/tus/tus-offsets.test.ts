@@ -90,6 +90,17 @@ function piecesOf(bytes: Buffer, pieceBytes: number): Buffer[] {
   )
 }
 
+test('an offset that was told stays true if the response to the first unfinished bytes of a streamed part is lost', async () => {
+  const file = randomBytes(26)
+  const tus = createTusInMemory({ size: 26, plan: growing })
+  assert.is(await tus.patch({ chunks: [file.subarray(0, 18)], length: 18 }), 18)
+  // The end of the part that was told, then a byte of the next one.
+  const next = { chunks: [file.subarray(18, 25)], length: 7, checksum: tusChecksum(file.subarray(18, 25)) }
+  const error = await tus.patch({ ...next, writes: ['stored', 'response lost'] }).catch((error) => error)
+  assert.is(error.code, 'dependency_unavailable')
+  assert.is(await tus.offset(), 25)
+})
+
 test('bytes of a cut connection are stored, as far as a part that is collected goes', async () => {
   const file = randomBytes(30)
   const tus = createTusInMemory({ size: 30, plan: even })

@@ -139,6 +139,7 @@ export function createReceiveChunk(deps: {
         bodyBytes,
         chunk,
         onChunk,
+        onVerified: parts.trustAll,
         send: parts.send,
         putUnfinished: parts.putUnfinished,
       })

@@ -26,6 +26,8 @@ export type LargeParts = {
   }
   /** Called with all bytes of the body, before they are sent. If it throws, sending ends. */
   onChunk: (bytes: Buffer) => void
+  /** Called once the checksum of the body matches, before its last bytes are sent. */
+  onVerified: () => Promise<void>
   /** Sends a part. */
   send: (part: TusBytes, signal: AbortSignal) => Promise<void>
   /** Stores the bytes of a part that is not whole. */
@@ -69,7 +71,7 @@ export function createSendLargeParts() {
 
   /** Sends a stream of earlier and new bytes. */
   async function streamBytes(
-    { chunk, body, onChunk }: LargeParts,
+    { chunk, body, onChunk, onVerified }: LargeParts,
     { earlier, newBytes, isLast }: { earlier: EarlierBytes | undefined; newBytes: number; isLast: boolean },
     send: (bytes: Readable, signal: AbortSignal) => Promise<void>,
   ): Promise<void> {
@@ -85,7 +87,12 @@ export function createSendLargeParts() {
         last = bytes
       }
       // S3 stores nothing without the last bytes.
-      if (isLast) chunk.checksum?.verify()
+      if (isLast && chunk.checksum) {
+        chunk.checksum.verify()
+        chunk.lost.throwIfAborted()
+        // Unfinished bytes replace those of an earlier part, whose other bytes must count by then.
+        await onVerified()
+      }
       if (last) yield last
     }
 
