@@ -167,8 +167,11 @@ test('a cancelled file is erased, and can be uploaded again', async () => {
 })
 
 test('a failed file goes on with what S3 does not have', async () => {
-  const parts = await ui.watchParts(400)
+  const parts = await ui.watchParts('held')
   await ui.drop([largeFile('stop.bin')])
+  // A failure stops the other part, which S3 may have got without a response.
+  await Promise.all([parts.held, parts.untilAccepted(1)])
+  await parts.refuse(400)
   await ui.state('stop.bin', 'The storage returned status 400.').waitFor()
   await ui.title('1 file needs attention').waitFor()
   await parts.release()

@@ -246,12 +246,12 @@ export async function interceptRequests(
   })
   await session.send('Fetch.enable', { patterns: [{ urlPattern }] })
   return {
-    /** Sends what is held. Later requests are decided about as before. */
-    async release(): Promise<void> {
+    /** Decides about what is held. Later requests are decided about as before. */
+    async release(fate: Exclude<RequestFate, 'held'> = 'sent'): Promise<void> {
       const requestIds = held
       held = []
       for (const requestId of requestIds) {
-        await session.send('Fetch.continueRequest', { requestId }).catch(() => undefined)
+        await Promise.resolve(carryOut(requestId, fate)).catch(() => undefined)
       }
     },
   }

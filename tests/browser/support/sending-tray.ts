@@ -142,6 +142,11 @@ async function watchParts(page: Page, fate: RequestFate = 'sent') {
       while (!accepted.includes(part))
         await page.waitForEvent('response', (response) => isPart(response.request()))
     },
+    /** Gives what is held, and all further second parts, a response with a status. */
+    async refuse(status: number): Promise<void> {
+      secondPart = status
+      await intercepted.release(status)
+    },
     /** Sends what is held, and all further parts. */
     async release(): Promise<void> {
       secondPart = 'sent'
