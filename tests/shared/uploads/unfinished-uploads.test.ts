@@ -109,6 +109,16 @@ test('the announced uploads of one address are limited whatever their owner, and
   await announce({ networks: [{ name: 'elsewhere', share: 1 }] })
 })
 
+test('an upload whose record was not stored counts as long as its bytes could have come', async () => {
+  const { unfinished } = createAnnouncer({ owner: 10, address: 10 })
+  const id = newUploadId()
+  const expiresAtMs = Date.now() + hourMs
+  await unfinished.add({ owner, id }, home, expiresAtMs)
+  for (const name of setNames) {
+    assert.is(Number(await redis.zscore(`${prefix}:${name}`, id)), expiresAtMs + arrivalGraceMs)
+  }
+})
+
 test('a refused upload counts nowhere', async () => {
   const { announce } = createAnnouncer({ owner: 10, address: 1 })
   await announce()

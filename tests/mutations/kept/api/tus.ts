@@ -54,7 +54,7 @@ export const mutations: readonly KeptMutation[] = [
   {
     name: 'the checksum of large parts is not verified',
     file: `${room}/tus-large-parts.ts`,
-    before: '      if (isLast) chunk.checksum?.verify()\n',
+    before: '        chunk.checksum.verify()\n',
     after: '',
     effect: 'A damaged large file is stored.',
     tests: ['api/tus/tus-offsets.test.ts'],
