@@ -186,13 +186,12 @@ test('what a replaced file holds of the quota is released without the upload', a
   await fleet.arrive(second, address)
   await sqs.deleted(2)
   const reservations = createQuotaReservations({ redis: fleet.redis, prefix: fleet.prefix })
-  const inThreeDays = Date.now() + 3 * 24 * 60 * 60 * 1000
-  const overdue = await reservations.overdue(address.owner, inThreeDays, 10)
-  assert.is(
-    overdue.filter((id) => id !== address.id).length,
-    1,
-    'S3 has deleted the replaced version by then',
-  )
+  const countOverdue = async (days: number) => {
+    const ids = await reservations.overdue(address.owner, Date.now() + days * 24 * 60 * 60 * 1000, 10)
+    return ids.filter((id) => id !== address.id).length
+  }
+  // S3 deletes a replaced version after a day, and may take another one.
+  assert.equal([await countOverdue(1.9), await countOverdue(3)], [0, 1])
 })
 
 test('a replacement that is rejected is deleted, and the first file stays ready', async () => {

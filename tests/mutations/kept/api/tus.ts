@@ -233,7 +233,7 @@ export const mutations: readonly KeptMutation[] = [
     before: 'if (!isOurs) return markLost()',
     after: 'if (!isOurs) return',
     effect: 'Two requests write at the same time.',
-    tests: ['api/tus/tus.test.ts'],
+    tests: ['api/tus/tus-lock.test.ts'],
   },
   {
     name: 'who waits for a tus lock gives up before a dead one ends',
