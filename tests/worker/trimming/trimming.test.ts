@@ -134,6 +134,9 @@ test('jobs end and uploads are refused while nothing can be trimmed, and the log
   assert.is(await finished(admitted.id), 'ready')
   assert.is(await announceStatus(), 503)
   assert.is(await api.redis.get(`${api.prefix}:trimming`), 'paused')
+  // A minute, of which the test has used some seconds.
+  const pauseLeftMs = await api.redis.pttl(`${api.prefix}:trimming`)
+  assert.ok(pauseLeftMs <= 60_000 && pauseLeftMs > 15_000, `${pauseLeftMs} ms`)
   await api.redis.del('other data')
   while ((await announceStatus()) !== 201);
 })
