@@ -26,6 +26,14 @@ function sha256(bytes: Uint8Array): string {
   return createHash('sha256').update(bytes).digest('hex')
 }
 
+test("a file of a type that its upload's token does not accept is rejected, and one that it accepts is ready", async () => {
+  const accept = ['image/*']
+  const text = await fleet.finished(await fleet.arrive(Buffer.from('just text'), { accept }))
+  assert.equal([text.state, text.error?.code], ['rejected', 'type_not_allowed'])
+  const image = await fleet.arrive(await sampleImage('image/png'), { accept })
+  assert.is((await fleet.finished(image)).state, 'ready')
+})
+
 test('a photo becomes ready with all variants, findings and a manifest', async () => {
   const bytes = await phonePhoto(1200, 900)
   const address = await fleet.arrive(bytes, { filename: 'Größe 😀.jpg', metadata: { album: 'été' } })
