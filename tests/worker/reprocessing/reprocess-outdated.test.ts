@@ -155,4 +155,18 @@ test('jobs of backfill wait while as many wait as may, whoever added them', asyn
   assert.is(asked, 3)
 })
 
+test('a thousand jobs of backfill may wait, or half of what the queue takes', async () => {
+  const { signal } = new AbortController()
+  for (const [maxQueuedJobs, most] of [
+    [1_000_000, 1_000],
+    [100, 50],
+    [1, 1],
+  ] as const) {
+    const waits = [most, most - 1]
+    const backfillRoom = async () => maxQueuedJobs - (waits.shift() ?? 0)
+    await createBackfillSlots({ queue: { backfillRoom }, maxQueuedJobs })(signal)
+    assert.equal(waits, [], `${most} waited, so there was no place`)
+  }
+})
+
 test.run()

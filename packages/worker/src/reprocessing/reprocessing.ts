@@ -7,12 +7,6 @@ import type { Presets } from '@millrace/shared/presets/preset.ts'
 import { createBackfillSlots } from './backfill-slots.ts'
 import { createReprocessOutdated } from './reprocess-outdated.ts'
 
-/**
- * Jobs of backfill that the command lets wait: enough for a fleet of a hundred workers, little for Redis (some 1.2 MB), and
- * requests to reprocess single uploads find room beside them.
- */
-const maxWaitingJobs = 1_000
-
 /** Composes reprocessing in bulk, for the command. */
 export function createReprocessing(deps: {
   s3: S3Client
@@ -23,13 +17,12 @@ export function createReprocessing(deps: {
 }) {
   const { s3, bucket, queue, lifecycle, config } = deps
   const { presets, bucketReplicated, maxQueuedJobs } = config
-  const maxWaiting = Math.max(1, Math.min(maxWaitingJobs, Math.floor(maxQueuedJobs / 2)))
   return createReprocessOutdated({
     s3,
     bucket,
     ...lifecycle,
     queue,
-    takeBackfillSlot: createBackfillSlots({ queue, maxWaiting, maxQueuedJobs }),
+    takeBackfillSlot: createBackfillSlots({ queue, maxQueuedJobs }),
     presets,
     isReplicated: bucketReplicated,
   })

@@ -45,7 +45,7 @@ export const mutations: readonly KeptMutation[] = [
   },
   {
     name: 'reprocessing: ten times as many jobs wait',
-    file: `${room}/reprocessing.ts`,
+    file: `${room}/backfill-slots.ts`,
     before: 'const maxWaitingJobs = 1_000',
     after: 'const maxWaitingJobs = 10_000',
     effect: 'Reprocessing fills Redis.',
