@@ -142,11 +142,11 @@ test('jobs of backfill wait while as many wait as may, whoever added them', asyn
     queue: {
       async backfillRoom() {
         asked += 1
-        return 10 - (waits.shift() ?? 0)
+        return 6 - (waits.shift() ?? 0)
       },
     },
-    maxWaiting: 3,
-    maxQueuedJobs: 10,
+    // Half of them for backfill.
+    maxQueuedJobs: 6,
   })
   const { signal } = new AbortController()
   for (let i = 0; i < 2; i++) await takeSlot(signal)

@@ -128,8 +128,12 @@ export function createReceiveChunk(deps: {
       next = { partNumber: plan.evenParts + 1, startBytes: evenBytes }
     }
     const bodyBytes = length - (offset - progress.offset)
-    if (bodyBytes === 0) chunk.checksum?.verify()
-    else {
+    if (bodyBytes === 0) {
+      if (chunk.checksum) {
+        chunk.checksum.verify()
+        await parts.trustAll()
+      }
+    } else {
       const { partBytes } = plan
       await sendLargeParts({
         upload,
@@ -144,7 +148,6 @@ export function createReceiveChunk(deps: {
         putUnfinished: parts.putUnfinished,
       })
     }
-    if (chunk.checksum) await parts.trustAll()
     return endChunk()
 
     function onChunk(bytes: Buffer): void {

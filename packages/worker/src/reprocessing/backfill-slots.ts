@@ -5,8 +5,8 @@ import type { UploadQueue } from '@millrace/shared/jobs/process-upload-job.ts'
 const pollMs = 500
 
 /**
- * Jobs of backfill that the command lets wait: enough for a fleet of a hundred workers, little for Redis (some 1.2 MB), and
- * requests to reprocess single uploads find room beside them.
+ * Jobs of backfill that may wait, whoever added them: enough for a fleet of a hundred workers, little for Redis (some 1.2 MB),
+ * and requests to reprocess single uploads find room beside them. At most half of the queue's own limit.
  */
 const maxWaitingJobs = 1_000
 
@@ -14,15 +14,13 @@ const maxWaitingJobs = 1_000
  * Takes places in the queue for jobs of backfill, and waits while there are none.
  *
  * @param deps.maxQueuedJobs the queue's own limit
- * @param deps.maxWaiting how many jobs of backfill may wait, whoever added them; default: 1,000, or half of the queue's limit
  */
 export function createBackfillSlots(deps: {
   queue: Pick<UploadQueue, 'backfillRoom'>
   maxQueuedJobs: number
-  maxWaiting?: number
 }) {
   const { queue, maxQueuedJobs } = deps
-  const { maxWaiting = Math.max(1, Math.min(maxWaitingJobs, Math.floor(maxQueuedJobs / 2))) } = deps
+  const maxWaiting = Math.max(1, Math.min(maxWaitingJobs, Math.floor(maxQueuedJobs / 2)))
   let room = 0
 
   /** Resolves when a job may be added. @throws the signal's reason */
