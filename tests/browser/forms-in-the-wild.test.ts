@@ -4,6 +4,7 @@ import { bundleForBrowser } from '../support/browser-bundle.ts'
 import { openPage } from '../support/chromium.ts'
 import { readCodeBlocks } from '../support/code-blocks.ts'
 import { suite } from '../support/suite.ts'
+import { until } from '../support/until.ts'
 import { type Credential, type Place, type SendingPages, startSendingPages } from './support/sending-pages.ts'
 
 const test = suite('forms in the wild', {}, { limitMs: 60_000 })
@@ -85,7 +86,7 @@ test('FilePond with its defaults sends files and reverts one', async () => {
     // The event comes before the response.
     while (pond.getFiles().length > 1) await new Promise((resolve) => setTimeout(resolve))
   })
-  while ((await list(context)).length > 1);
+  await until(async () => (await list(context)).length <= 1)
   assert.is((await list(context)).length, 1)
   assert.equal(errors, [])
   await context.close()

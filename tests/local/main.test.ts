@@ -16,7 +16,7 @@ const test = suite('main', {}, { limitMs: 120_000 })
 const requestsPerMinute = 20
 const { key, entry } = newApiKey('acme', ['uploads:read', 'uploads:write'])
 let sandbox: Sandbox
-/** A start that is open to other machines. */
+/** The start of the second suite. */
 let open: ReturnType<typeof startWithNode>
 let port: number
 /** An upload of that start. */
@@ -111,7 +111,12 @@ async function get(
   return response.statusCode
 }
 
-test('npm start serves its own names and refuses others, with --host too', async () => {
+test.run()
+
+const running = suite('npm start that other machines reach', {}, { limitMs: 120_000 })
+
+running.before(async () => {
+  sandbox = await createSandbox()
   open = startWithNode(sandbox, ['--port', '0', '--host', '0.0.0.0'], {
     RATE_LIMIT_PER_ADDRESS_PER_MINUTE: String(requestsPerMinute),
     ALLOWED_HOSTS: 'files.internal',
@@ -121,6 +126,10 @@ test('npm start serves its own names and refuses others, with --host too', async
   const { origin, port: text } = new URL(await open.ready)
   port = Number(text)
   uploadId = (await createClient({ origin, apiKey: key }).upload(new Blob(['kept']))).id
+})
+running.after(() => sandbox.remove())
+
+running('npm start serves its own names and refuses others, with --host too', async () => {
   const own = [
     'localhost',
     '127.0.0.1:3000',
@@ -140,7 +149,7 @@ test('npm start serves its own names and refuses others, with --host too', async
   assert.is(await get('/session', { host: '198.51.100.7' }), 421)
 })
 
-test('with --host, npm start is reached under each address of the machine', async () => {
+running('with --host, npm start is reached under each address of the machine', async () => {
   const addresses = Object.values(networkInterfaces()).flatMap((list) => list ?? [])
   for (const { address, family } of addresses) {
     if (family !== 'IPv4') continue
@@ -148,17 +157,20 @@ test('with --host, npm start is reached under each address of the machine', asyn
   }
 })
 
-test('requests count to the address of the client, not to that of the balancer or of a header', async () => {
-  const statuses = new Set<number | undefined>()
-  for (let sent = 0; sent < 2 * requestsPerMinute; sent += 1) {
-    const spoofed = { 'x-forwarded-for': `192.0.2.${sent}`, forwarded: `for=192.0.2.${sent}` }
-    statuses.add(await get('/session', { from: '127.0.0.2', host: 'localhost', ...spoofed }))
-  }
-  assert.equal([...statuses], [200, 429])
-  assert.is(await get('/session', { from: '127.0.0.3', host: 'localhost' }), 200)
-})
+running(
+  'requests count to the address of the client, not to that of the balancer or of a header',
+  async () => {
+    const statuses = new Set<number | undefined>()
+    for (let sent = 0; sent < 2 * requestsPerMinute; sent += 1) {
+      const spoofed = { 'x-forwarded-for': `192.0.2.${sent}`, forwarded: `for=192.0.2.${sent}` }
+      statuses.add(await get('/session', { from: '127.0.0.2', host: 'localhost', ...spoofed }))
+    }
+    assert.equal([...statuses], [200, 429])
+    assert.is(await get('/session', { from: '127.0.0.3', host: 'localhost' }), 200)
+  },
+)
 
-test('after SIGKILL no process remains, and the next start uses the same data', async () => {
+running('after SIGKILL no process remains, and the next start uses the same data', async () => {
   open.signal('SIGKILL')
   await allGone(sandbox.mark)
 
@@ -199,4 +211,4 @@ Press Ctrl-C to stop. The files are kept.
   assert.is(millrace.errors(), 'Stopping…\nStopped.\n')
 })
 
-test.run()
+running.run()

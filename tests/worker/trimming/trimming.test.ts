@@ -16,6 +16,7 @@ import { createHttpClient, type HttpClient } from '../../support/http-client.ts'
 import { limitRedisMemory } from '../../support/limit-redis-memory.ts'
 import { announce, formOf, readUpload, sendForm } from '../../support/send-upload.ts'
 import { suite } from '../../support/suite.ts'
+import { until } from '../../support/until.ts'
 import { sampleImage } from '../support/sample-images.ts'
 
 const test = suite('a Redis that fills with history')
@@ -112,13 +113,13 @@ test('jobs end while uploads are refused, and uploads are accepted again once th
   await fillWithHistory(5_000, 2 * hourMs)
   const admitted = await announce(client, image.length, { contentType: 'image/png' })
   await limitRedisMemory(api.redis, 0.85)
-  while ((await announceStatus()) !== 503);
+  await until(async () => (await announceStatus()) === 503)
   assert.ok((await sendForm(formOf(admitted), image)).ok)
   const worker = await startWorker()
   const line = await worker.trimmed
   assert.ok(Number(line['usedShare']) <= 0.55, JSON.stringify(line))
   assert.is(await finished(admitted.id), 'ready')
-  while ((await announceStatus()) !== 201);
+  await until(async () => (await announceStatus()) === 201)
 })
 
 test('jobs end and uploads are refused while nothing can be trimmed, and the log says so', async () => {
@@ -126,7 +127,7 @@ test('jobs end and uploads are refused while nothing can be trimmed, and the log
   const admitted = await announce(client, image.length, { contentType: 'image/png' })
   await api.redis.setrange('other data', otherBytes, 'x')
   await limitRedisMemory(api.redis, 0.85)
-  while ((await announceStatus()) !== 503);
+  await until(async () => (await announceStatus()) === 503)
   assert.ok((await sendForm(formOf(admitted), image)).ok)
   const worker = await startWorker()
   const line = await worker.trimmed
@@ -138,7 +139,7 @@ test('jobs end and uploads are refused while nothing can be trimmed, and the log
   const pauseLeftMs = await api.redis.pttl(`${api.prefix}:trimming`)
   assert.ok(pauseLeftMs <= 60_000 && pauseLeftMs > 15_000, `${pauseLeftMs} ms`)
   await api.redis.del('other data')
-  while ((await announceStatus()) !== 201);
+  await until(async () => (await announceStatus()) === 201)
 })
 
 test('a Redis that is over its limit is trimmed, although it refuses the lease', async () => {
@@ -148,7 +149,7 @@ test('a Redis that is over its limit is trimmed, although it refuses the lease',
   const trimming = [1, 2].map(() => createTrimming({ redis: api.redis, prefix: api.prefix, log }))
   for (const { start } of trimming) start()
   await trimmed
-  while ((await announceStatus()) !== 201);
+  await until(async () => (await announceStatus()) === 201)
   for (const { stop } of trimming) await stop()
 })
 

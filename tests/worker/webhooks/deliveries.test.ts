@@ -3,6 +3,7 @@ import { deliveryIdOf } from '@millrace/shared/webhooks/delivery-queue.ts'
 import { Webhook as Verifier } from 'standardwebhooks'
 import * as assert from 'uvu/assert'
 import { suite } from '../../support/suite.ts'
+import { until } from '../../support/until.ts'
 import { type ReceivedRequest, type Receiver, startReceiver } from '../support/receiver.ts'
 import { newSecret, startWebhookSender, type WebhookSender } from '../support/webhook-sender.ts'
 import { openOutbox, webhookOf } from '../support/webhooks.ts'
@@ -155,7 +156,7 @@ test('the end of a delivery starts the ones that wait for it', async () => {
   await happen('upload.deleted', { id })
   await start()
   const respond = await first.promise
-  while ((await fleet.redis.zcard(`${prefix}:webhooks:delayed`)) === 0);
+  await until(async () => (await fleet.redis.zcard(`${prefix}:webhooks:delayed`)) !== 0)
   respond()
   await untilGone(id)
   assert.equal(target.types(), ['received', 'deleted'])

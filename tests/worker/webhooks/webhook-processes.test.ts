@@ -7,6 +7,7 @@ import { tenantKey } from '@millrace/shared/uploads/owner.ts'
 import { createWebhookStore } from '@millrace/shared/webhooks/webhook-store.ts'
 import * as assert from 'uvu/assert'
 import { suite } from '../../support/suite.ts'
+import { until } from '../../support/until.ts'
 import { type Receiver, startReceiver } from '../support/receiver.ts'
 import { sampleImage } from '../support/sample-images.ts'
 import { webhookOf } from '../support/webhooks.ts'
@@ -90,7 +91,7 @@ test('events survive a worker that is killed while it sends, and a Redis that lo
       ['upload.ready', next],
     ],
   )
-  while ((await undelivered()) > 0);
+  await until(async () => (await undelivered()) <= 0)
   third.kill('SIGTERM')
   assert.is(await third.exit(), 0)
 })
