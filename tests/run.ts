@@ -20,8 +20,7 @@ const budget = 2 * cores
 const compileCache = join(import.meta.dirname, '../node_modules/.cache/millrace-tests')
 const fileLimitSeconds = 240
 /**
- * Seconds of a typical file of folders with slow ones, until a run has measured each. The slowest files start first. Those with
- * a browser, of which few run at once, begin with the run.
+ * Seconds of a typical file of folders with slow ones, until a run has measured each. The slowest processes start first.
  */
 const folderSeconds: Record<string, number> = { browser: 30, chaos: 60, journeys: 20, local: 30, stacks: 30 }
 /** Of slow files of other folders. */
@@ -132,14 +131,11 @@ async function runAll(files: string[], environment: NodeJS.ProcessEnv) {
     const [first = ''] = group
     return {
       weight: usesBrowser(first) || startsSystems(first) ? 2 : 1,
-      ...(usesBrowser(first) && { kind: 'browser' }),
       seconds: group.reduce((sum, path) => sum + expectSeconds(path), 0),
       run: () => runGroup(group),
     }
   })
-  // A browser has many processes: several at once make each of them late.
-  const limits = { browser: Math.max(1, Math.floor(cores / 2)) }
-  await runInBudget(tasks, { budget, limits, signal: stopping.signal })
+  await runInBudget(tasks, { budget, signal: stopping.signal })
   return results
 }
 

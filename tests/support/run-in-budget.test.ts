@@ -68,21 +68,6 @@ test('a task that is heavier than the whole budget runs alone', async () => {
   await done
 })
 
-test('tasks of a limited kind run one at a time, and others run beside them', async () => {
-  const { tasks, begun, end } = createTasks({
-    one: { weight: 1, kind: 'browser', seconds: 9 },
-    two: { weight: 1, kind: 'browser', seconds: 8 },
-    other: { weight: 1, seconds: 1 },
-  })
-  const done = runInBudget(tasks, { budget: 9, limits: { browser: 1 } })
-  assert.equal(begun, ['one', 'other'])
-  await end('one')
-  assert.equal(begun, ['one', 'other', 'two'])
-  await end('two')
-  await end('other')
-  await done
-})
-
 test('no task starts after the signal', async () => {
   const { tasks, begun, end } = createTasks({
     first: { weight: 1, seconds: 9 },

@@ -2,8 +2,6 @@
 export type Task = {
   /** Number of processes that are busy meanwhile. */
   weight: number
-  /** Tasks of a kind are limited in number, besides by the budget. */
-  kind?: string
   /** Expected time. Longer tasks start earlier, so that none runs alone at the end. */
   seconds: number
   run(): Promise<void>
@@ -17,20 +15,15 @@ export type Task = {
  *
  * @param tasks in any order
  * @param options.budget sum of the weights of running tasks, which the last one may exceed
- * @param options.limits number of running tasks of a kind
  * @param options.signal starts no further task
  */
 export async function runInBudget(
   tasks: Task[],
-  options: { budget: number; limits?: Record<string, number>; signal?: AbortSignal },
+  options: { budget: number; signal?: AbortSignal },
 ): Promise<void> {
   const waiting = tasks.toSorted((a, b) => b.seconds - a.seconds)
   const running = new Set<Task>()
-  const fits = ({ kind }: Task) => {
-    const ofKind = [...running].filter((other) => other.kind === kind).length
-    if (kind !== undefined && ofKind >= (options.limits?.[kind] ?? Number.POSITIVE_INFINITY)) return false
-    return [...running].reduce((sum, other) => sum + other.weight, 0) < options.budget
-  }
+  const hasRoom = () => [...running].reduce((sum, other) => sum + other.weight, 0) < options.budget
   const ends: Promise<void>[] = []
   const errors: unknown[] = []
   const runTask = async (task: Task) => {
@@ -41,11 +34,11 @@ export async function runInBudget(
   }
   const startFitting = () => {
     for (let next = findNext(); next !== undefined; next = findNext()) {
-      waiting.splice(waiting.indexOf(next), 1)
+      waiting.shift()
       ends.push(runTask(next))
     }
   }
-  const findNext = () => (options.signal?.aborted || errors.length > 0 ? undefined : waiting.find(fits))
+  const findNext = () => (options.signal?.aborted || errors.length > 0 || !hasRoom() ? undefined : waiting[0])
   startFitting()
   // Each task's end may have started further ones.
   for (let index = 0; index < ends.length; index++) await ends[index]

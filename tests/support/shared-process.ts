@@ -6,7 +6,7 @@ import { dirname, relative } from 'node:path'
  * further files of a process find loaded and compiled.
  */
 const sharingFolders = ['api', 'client', 'local', 'local-s3', 'shared', 'worker']
-/** Folders all of whose files do: they share a browser and a running system as well, see shared-resources.ts. */
+/** Folders all of whose files run in one process: they share a browser and a running system as well, see shared-resources.ts. */
 const alwaysSharingFolders = ['browser']
 /** Files of one process. With more, the last lanes would wait for a long group. */
 const filesPerProcess = 16
@@ -42,15 +42,14 @@ export function groupByProcess(root: string, files: string[]): string[][] {
   for (const path of files) {
     const [folder = ''] = relative(root, dirname(path)).split('/')
     const source = readFileSync(path, 'utf8')
-    const shares =
-      alwaysSharingFolders.includes(folder) ||
-      (sharingFolders.includes(folder) && !needsOwnProcess.some((words) => words.test(source)))
-    if (!shares) {
+    const isAlways = alwaysSharingFolders.includes(folder)
+    const shares = sharingFolders.includes(folder) && !needsOwnProcess.some((words) => words.test(source))
+    if (!isAlways && !shares) {
       groups.push([path])
       continue
     }
     const group = open.get(folder)
-    if (group && group.length < filesPerProcess) {
+    if (group && (isAlways || group.length < filesPerProcess)) {
       group.push(path)
       continue
     }
