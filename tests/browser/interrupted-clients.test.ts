@@ -1,7 +1,7 @@
 import type { JSHandle, Page, Request } from 'playwright-core'
 import * as assert from 'uvu/assert'
-import { interceptRequests, type RequestFate } from '../support/chromium.ts'
 import { readCodeBlocks } from '../support/code-blocks.ts'
+import { interceptRequests, type RequestFate } from '../support/intercept-requests.ts'
 import { suite } from '../support/suite.ts'
 import { type Credential, type Place, type SendingPages, startSendingPages } from './support/sending-pages.ts'
 import { readTusScript, sendWithTus } from './support/tus-page.ts'

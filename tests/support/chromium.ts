@@ -4,15 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { chromiumProgram, findOnPath } from '@millrace/local/setup/system-programs.ts'
-import {
-  type Browser,
-  type BrowserContext,
-  type BrowserContextOptions,
-  type CDPSession,
-  chromium,
-  type Locator,
-  type Page,
-} from 'playwright-core'
+import { type Browser, type BrowserContext, chromium, type Locator, type Page } from 'playwright-core'
 import { holdLoop, letLoopEnd } from './event-loop-hold.ts'
 import { shareInProcess } from './shared-resources.ts'
 
@@ -139,122 +131,6 @@ export async function visit(page: Page, url: string): Promise<string[]> {
   })
   await page.goto(url)
   return errors
-}
-
-/**
- * Makes visits to an origin: each as with a new browser, without cookies and stored data, but all in one page. The process of
- * a new page takes more CPU time than the rest of most tests.
- *
- * @param options of the browser's context, and `initScript`, which runs in the page before its own scripts
- */
-export function createVisits(
-  browser: Browser,
-  origin: string,
-  { initScript, ...options }: BrowserContextOptions & { initScript?: string } = {},
-) {
-  let open: { context: BrowserContext; page: Page } | undefined
-
-  async function openPage() {
-    const context = await browser.newContext(options)
-    context.setDefaultTimeout(visitTimeoutMs)
-    if (initScript !== undefined) await context.addInitScript({ content: initScript })
-    return { context, page: await context.newPage() }
-  }
-
-  /** Ends the visit before. */
-  async function forget({ context, page }: { context: BrowserContext; page: Page }) {
-    for (const other of context.pages()) if (other !== page) await other.close()
-    page.removeAllListeners()
-    await page.unrouteAll({ behavior: 'ignoreErrors' })
-    for (const session of interceptors.get(page) ?? []) await session.detach()
-    interceptors.delete(page)
-    await context.setOffline(false)
-    await page.emulateMedia({ colorScheme: null, reducedMotion: options.reducedMotion ?? null })
-    if (options.viewport) await page.setViewportSize(options.viewport)
-    // Not over an empty page: when its origin stays, the page keeps its process and its compiled scripts.
-    await context.clearCookies()
-    const session = await context.newCDPSession(page)
-    await session.send('Page.enable')
-    await session.send('Storage.clearDataForOrigin', { origin, storageTypes: 'all' })
-    const source = 'localStorage.clear(); sessionStorage.clear()'
-    const { identifier } = await session.send('Page.addScriptToEvaluateOnNewDocument', { source })
-    page.once('load', async () => {
-      await session.send('Page.removeScriptToEvaluateOnNewDocument', { identifier })
-      await session.detach()
-    })
-  }
-
-  return {
-    /** Begins a visit. The page still shows what it did, until it is loaded. */
-    async begin() {
-      const earlier = open
-      open = undefined
-      if (earlier) {
-        // A failed test may have left a page that does nothing any more.
-        open = await forget(earlier).then(
-          () => earlier,
-          () => undefined,
-        )
-        if (!open) await earlier.context.close()
-      }
-      open ??= await openPage()
-      return open
-    },
-    /** Opens a page in a browser of its own, which the test closes. */
-    openPage,
-  }
-}
-
-const visitTimeoutMs = 45_000
-
-/** What intercepts the requests of a page. */
-const interceptors = new WeakMap<Page, CDPSession[]>()
-
-/** What becomes of a request: it goes on, waits for `release()`, loses its connection, or gets a response with a status. */
-export type RequestFate = 'sent' | 'held' | 'lost' | number
-
-/**
- * Decides about some requests of a page before they leave the browser.
- *
- * Playwright's `route` can do the same, but then Chromium hands over every request of the page with its body: the bytes of a
- * large file as base64, which takes more CPU time than all else of a test.
- *
- * @param urlPattern the URLs that are asked about, with `*` for any text
- * @param decide is asked about each request, but not about a CORS preflight
- */
-export async function interceptRequests(
-  page: Page,
-  urlPattern: string,
-  decide: (request: { url: string; headers: Record<string, string> }) => RequestFate,
-) {
-  const session = await page.context().newCDPSession(page)
-  interceptors.set(page, [...(interceptors.get(page) ?? []), session])
-  let held: string[] = []
-  const carryOut = (requestId: string, fate: RequestFate) => {
-    if (fate === 'held') return held.push(requestId)
-    if (fate === 'sent') return session.send('Fetch.continueRequest', { requestId })
-    if (fate === 'lost')
-      return session.send('Fetch.failRequest', { requestId, errorReason: 'ConnectionReset' })
-    const responseHeaders = [{ name: 'access-control-allow-origin', value: '*' }]
-    return session.send('Fetch.fulfillRequest', { requestId, responseCode: fate, responseHeaders })
-  }
-  session.on('Fetch.requestPaused', async ({ requestId, request: { url, method, headers } }) => {
-    // What the page has aborted meanwhile has no fate any more.
-    await Promise.resolve(
-      carryOut(requestId, method === 'OPTIONS' ? 'sent' : decide({ url, headers })),
-    ).catch(() => undefined)
-  })
-  await session.send('Fetch.enable', { patterns: [{ urlPattern }] })
-  return {
-    /** Decides about what is held. Later requests are decided about as before. */
-    async release(fate: Exclude<RequestFate, 'held'> = 'sent'): Promise<void> {
-      const requestIds = held
-      held = []
-      for (const requestId of requestIds) {
-        await Promise.resolve(carryOut(requestId, fate)).catch(() => undefined)
-      }
-    },
-  }
 }
 
 /** A file for the page: its bytes, or a size in bytes for a file of zeros that the page creates. */

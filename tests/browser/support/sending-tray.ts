@@ -2,15 +2,9 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Page, Request } from 'playwright-core'
-import {
-  createVisits,
-  dropFiles,
-  interceptRequests,
-  openBrowser,
-  type PageFile,
-  type RequestFate,
-  visit,
-} from '../../support/chromium.ts'
+import { dropFiles, openBrowser, type PageFile, visit } from '../../support/chromium.ts'
+import { interceptRequests, type RequestFate } from '../../support/intercept-requests.ts'
+import { createVisits } from '../../support/page-visits.ts'
 import { openSharedSystem } from './shared-system.ts'
 
 /** A file of this size has two parts, of which the second is small. In bytes. */
