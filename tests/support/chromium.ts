@@ -129,6 +129,8 @@ export async function visit(page: Page, url: string): Promise<string[]> {
   page.on('console', (message) => {
     if (message.type() === 'error' || message.type() === 'warning') errors.push(message.text())
   })
+  // A page that is visited again may still say something of its visit before, such as a request without the old cookies.
+  page.once('framenavigated', () => errors.splice(0))
   await page.goto(url)
   return errors
 }
