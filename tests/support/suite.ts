@@ -6,8 +6,9 @@ import { cpuTimeMs, endOfFileOutput, openTestReport } from './test-report.ts'
 
 /** Time limit of one test or hook, unless its suite sets another. */
 const defaultLimitMs = 30_000
-/** Time in which sockets and processes must close after the last test. Afterwards they count as left open. */
-const closingGraceMs = 2_000
+/** Time in which sockets and processes must close after the last test: 2 s. Afterwards they count as left open. */
+const closingTurns = 20
+const closingTurnMs = 100
 
 type Crumbs = { __suite__: string; __test__: string }
 type Callback<T> = (context: T & Crumbs) => unknown
@@ -305,16 +306,29 @@ async function runFile(entry: string) {
   const expected = runnable.reduce((sum, { tests }) => sum + tests, 0)
   if (finishedTests !== expected) fail(`${expected} tests were declared but ${finishedTests} ended`)
   phase = 'finished'
-  const timer = setTimeout(() => {
+  const isClosed = Promise.withResolvers<void>()
+  whenClosed = isClosed.resolve
+  const stopWaiting = afterTurns(closingTurns, () => {
     const openResources = process.getActiveResourcesInfo().filter((kind) => kind !== 'TTYWrap')
     fail(`the tests ended but something was left open: ${stripVTControlCharacters(openResources.join(', '))}`)
     process.exit(1)
-  }, closingGraceMs).unref()
-  await new Promise<void>((resolve) => {
-    whenClosed = resolve
   })
+  await isClosed.promise
   whenClosed = undefined
-  clearTimeout(timer)
+  stopWaiting()
+}
+
+/**
+ * Calls back after a number of short timers that do not keep the event loop alive. One long timer would be over at once
+ * after a stall of the machine, before the loop could notice that nothing is open.
+ */
+function afterTurns(count: number, callback: () => void): () => void {
+  let timer: NodeJS.Timeout
+  const wait = (left: number) => {
+    timer = setTimeout(() => (left > 1 ? wait(left - 1) : callback()), closingTurnMs).unref()
+  }
+  wait(count)
+  return () => clearTimeout(timer)
 }
 
 /** Begins a further file in this process, as if the process were new. */

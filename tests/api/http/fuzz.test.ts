@@ -12,7 +12,8 @@ import { announce } from '../../support/send-upload.ts'
 import { suite } from '../../support/suite.ts'
 import { createTus } from '../../support/tus-client.ts'
 
-const budgetMs = Number(process.env['FUZZ_BUDGET_MS'] ?? 3_000)
+/** Batches of requests. A fixed number, because a slow machine would send too few of them in a fixed time. */
+const batches = Number(process.env['FUZZ_BATCHES'] ?? 16)
 /** A request without a response after this time is a failure, also on a busy machine. */
 const responseTimeoutMs = 10_000
 const maxConcurrentRequests = 24
@@ -142,23 +143,17 @@ test('every route responds to malformed requests, and never with a 5xx status', 
       counts.set(status, (counts.get(status) ?? 0) + 1)
     }
   }
-  let lastSent = Promise.resolve()
   await fc.assert(
     fc.asyncProperty(
       fc.array(oddRequests(routes), {
-        minLength: 1,
+        minLength: 16,
         maxLength: maxConcurrentRequests,
         size: 'max',
       }),
-      (generated) => {
-        lastSent = sendAll(generated)
-        return lastSent
-      },
+      sendAll,
     ),
-    { seed, numRuns: 100_000, interruptAfterTimeLimit: budgetMs, markInterruptAsFailure: false },
+    { seed, numRuns: batches },
   )
-  // fast-check does not wait for the requests that it interrupts.
-  await lastSent
   const share = handledOfSent / sent
   process.stdout.write(
     `  ${sent} requests, ${Math.round(share * 100)} % of them handled: ${[...counts]
