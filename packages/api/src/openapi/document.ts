@@ -106,18 +106,19 @@ export function completeDocument(collected: Paths) {
       })
     }
   }
+  // Problems first: naming visits each of them once then, instead of in every operation.
+  const shared = shareProblems(collected)
   // OpenAPI 3.1 cannot say what a server-sent event contains. The data of `progress` has a schema, to which texts refer.
   const { value, schemas } = nameSchemas({
-    paths: collected,
+    ...shared,
     webhooks: JSON.parse(JSON.stringify(webhookRequests), withEnum),
     Problem,
     UploadProgress,
   })
-  const { paths, responses } = shareProblems(value['paths'])
   return {
-    paths,
+    paths: value['paths'],
     webhooks: value['webhooks'],
-    responses,
+    responses: value['responses'],
     schemas: { ...schemas, ErrorCode: describeCodes(schemas['ErrorCode']) },
     examples: problemExamples(),
   }

@@ -2,7 +2,7 @@
  * Moves responses with problems out of a document's operations and replaces them by references, as many operations have the
  * same ones. With them at each operation, the document is three times as large and slow to show.
  *
- * @param paths of a document whose schemas have names
+ * @param paths of a document
  * @returns the paths with references, and the responses by name: `Problem404`, `Problem404v2`, …
  */
 export function shareProblems(paths: unknown) {
