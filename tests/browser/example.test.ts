@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { readFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
+import { createClient } from '@millrace/client'
 import type { UploadItem, UploadListView } from '@millrace/client/react'
 import type { Browser, BrowserContext, Page } from 'playwright-core'
 import * as assert from 'uvu/assert'
@@ -146,7 +147,7 @@ test('a damaged file is rejected with a sentence, and does not come into the alb
   await choose(page, 'torn.jpg', photo.subarray(0, 300))
   const line = lineOf(page, 'torn.jpg')
   await line.getByRole('button', { name: 'Dismiss' }).waitFor()
-  assert.not.match((await line.textContent()) ?? '', /ready/)
+  await line.getByText('The JPEG is incomplete').waitFor()
   await line.getByRole('button', { name: 'Dismiss' }).click()
   await line.waitFor({ state: 'detached' })
   assert.is(await photosOf(page).count(), 1)
@@ -154,8 +155,18 @@ test('a damaged file is rejected with a sentence, and does not come into the alb
 
 test('a photo that its user deletes is gone from the album and from Millrace', async () => {
   const { page } = ada
+  const response = await page.request.post(`${album.origin}/api/uploads?route=photo`, {
+    data: { files: [{ filename: 'a.jpg', contentType: 'image/jpeg', size: 1 }] },
+  })
+  const { origin, token }: { origin: string; token: string } = await response.json()
+  const stored = async () => {
+    const { data } = await createClient({ origin, getToken: () => token }).api.GET('/uploads')
+    return data?.uploads.map(({ filename }) => filename)
+  }
+  assert.equal(await stored(), ['torn.jpg', 'harbour.jpg'])
   await page.getByRole('button', { name: 'Delete harbour.jpg' }).click()
   await page.getByText('No photos yet.').waitFor()
+  assert.equal(await stored(), ['torn.jpg'])
 })
 
 /** What tests/browser/react-page.js exports. */

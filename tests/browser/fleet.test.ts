@@ -17,7 +17,7 @@ let address: string
 
 test.before(async () => {
   // One slot, so that a burst of a few photos needs a second worker.
-  millrace = await startSystem(['--workers', '1..2', '--speed', '60'], { WORKER_SLOTS: '1' })
+  millrace = await startSystem(['--workers', '1..2', '--speed', '15'], { WORKER_SLOTS: '1' })
   browser = await openBrowser()
   address = `${millrace.url}/console/fleet`
   context = await browser.newContext({ viewport: { width: 1280, height: 900 }, locale: 'en-GB' })

@@ -190,7 +190,7 @@ test('a webhook is added, tested, replayed, changed, disabled, gets a new secret
   await button('Add webhook').click()
   await page.getByLabel('Address of your backend').fill('https://192.168.0.1/hook')
   await dialog().getByRole('button', { name: 'Add webhook' }).click()
-  await alert(/./).waitFor()
+  await alert('must be at a public address').waitFor()
   await page.getByLabel('Address of your backend').fill(receiver.url)
   await dialog().getByRole('button', { name: 'Add webhook' }).click()
   await page.getByText('Give this secret to your backend').waitFor()

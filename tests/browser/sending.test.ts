@@ -38,7 +38,9 @@ test('a dropped photo is sent, processed, announced and folded away', async () =
     (await ui.list()).map(({ state }) => state),
     ['ready'],
   )
-  assert.ok((await states()).length > 1)
+  const shown = await states()
+  assert.match(shown.at(0) ?? '', /^(Queued · |Starting$)/)
+  assert.match(shown.at(-1) ?? '', /^Ready · /)
   await ui.button('Close').click()
   await ui.tray().waitFor({ state: 'detached' })
   assert.equal(ui.errors, [])
