@@ -1,6 +1,6 @@
 import { AutoScalingClient } from '@aws-sdk/client-auto-scaling'
 import { createLog } from '@millrace/shared/service/log.ts'
-import { createDrainInstance } from '@millrace/worker/instance/drain-instance.ts'
+import { createDrainInstance, defaultHeartbeatMs } from '@millrace/worker/instance/drain-instance.ts'
 import { createInstanceMetadata } from '@millrace/worker/instance/instance-metadata.ts'
 import { createScaleInProtection } from '@millrace/worker/instance/scale-in-protection.ts'
 import { createTerminationHook } from '@millrace/worker/instance/termination-hook.ts'
@@ -131,6 +131,10 @@ test('a terminating instance hands back jobs at the drain deadline and then comp
     events.filter((event) => order.includes(`${event}`)),
     order,
   )
+})
+
+test('three heartbeats fit into the shortest timeout that a lifecycle hook may have, 30 s', () => {
+  assert.ok(3 * defaultHeartbeatMs <= 30_000)
 })
 
 test('an interrupted Spot instance drains and does not complete the hook if the group does not wait', async () => {
