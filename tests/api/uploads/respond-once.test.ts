@@ -1,10 +1,18 @@
 import { createHash, randomUUID } from 'node:crypto'
-import { createRespondOnce, type KeyedId } from '@millrace/api/uploads/idempotency-key.ts'
+import { registerErrorHandler } from '@millrace/api/http/problem.ts'
+import {
+  createRespondOnce,
+  createWithIdempotencyKey,
+  type KeyedId,
+  keyedAgeMs,
+} from '@millrace/api/uploads/idempotency-key.ts'
 import { AppError, type ErrorCode } from '@millrace/shared/service/app-error.ts'
 import { connectRedis } from '@millrace/shared/service/connections.ts'
 import { createLog } from '@millrace/shared/service/log.ts'
 import type { Upload } from '@millrace/shared/uploads/upload.ts'
-import { newUploadId, uploadIdTail } from '@millrace/shared/uploads/upload-id.ts'
+import type { UploadAddress } from '@millrace/shared/uploads/upload-address.ts'
+import { newUploadId, smallestUploadId, uploadIdTail } from '@millrace/shared/uploads/upload-id.ts'
+import { fastify } from 'fastify'
 import type { Redis } from 'ioredis'
 import * as assert from 'uvu/assert'
 import { withManualIntervals } from '../../support/manual-intervals.ts'
@@ -25,8 +33,8 @@ test.before.each(() => {
 test.after.each(() => intervals.restore())
 test.after(() => redis.disconnect())
 
-/** Creates a `respondOnce` whose Redis has lost nothing, and a request. `begun` is what an earlier request has begun. */
-function createRequest(options: { epoch?: number; lostId?: string; begun?: Upload } = {}) {
+/** Creates a `respondOnce` whose Redis has lost nothing, and a request. `begun` is the state of what an earlier request began. */
+function createRequest(options: { epoch?: number; lostId?: string; begun?: Upload['state'] } = {}) {
   const { epoch = 0, lostId, begun } = options
   const searches: string[] = []
   const respondOnce = createRespondOnce({
@@ -43,13 +51,27 @@ function createRequest(options: { epoch?: number; lostId?: string; begun?: Uploa
     searches,
     lockKey: `${prefix}:{crashing}:idempotency-lock:${sha256(key)}`,
     hashKey: `${prefix}:{crashing}:idempotency:${sha256(key)}`,
-    respond: (work: (keyed: KeyedId) => Promise<{ run: number }>, content: unknown = 1) =>
+    respond: (work: (keyed: KeyedId) => Promise<{ run: number; id?: string }>, content: unknown = 1) =>
       respondOnce(
         { owner: 'crashing', key, content },
-        { findBegun: async () => begun, respondAgain: () => ({ run: 0 }) },
+        {
+          findBegun: async (address) => (begun === undefined ? undefined : uploadOf(address, begun)),
+          respondAgain: ({ id }) => ({ run: 0, id }),
+        },
         work,
       ),
   }
+}
+
+/** The work of a request that must do none. */
+const noWork = async () => {
+  throw new Error('It did the work.')
+}
+
+function uploadOf(address: UploadAddress, state: Upload['state']): Upload {
+  const at = new Date(0).toISOString()
+  const intent = { filename: 'a', contentType: 'text/plain', size: 1, preset: 'default' }
+  return { ...address, state, intent, findings: {}, variants: [], createdAt: at, updatedAt: at }
 }
 
 const sha256 = (text: string) => createHash('sha256').update(text).digest('hex')
@@ -81,6 +103,7 @@ test('a key stays locked while its request runs, and is released after its insta
   await redis.pexpire(lockKey, 9_000)
   renewal?.run()
   await until(async () => (await redis.pttl(lockKey)) > 9_000)
+  assert.is(await redis.exists(hashKey), 0, 'a request that began nothing stores nothing')
   for (const [lockedForMs, most] of [
     [15_000, 5],
     [3_500, 4],
@@ -114,6 +137,50 @@ test('a key stays locked while its request runs, and is released after its insta
   assert.equal(run, { run: 4 })
   assert.is(ids[0], ids[1])
 })
+
+for (const state of ['received', 'processing', 'ready', 'rejected', 'failed'] as const) {
+  test(`the repeated request of an upload that is ${state} gets it, and does no work`, async () => {
+    const { respond, hashKey } = createRequest({ begun: state })
+    const id = await beginWith(respond)
+    const again = await respond(noWork)
+    assert.equal(again, { run: 0, id })
+    await expectRefusal(respond(noWork, 'other content'), 'idempotency_key_reused')
+    assert.is(await redis.hget(hashKey, 'id'), id)
+  })
+}
+
+test('the repeated request of an upload that still awaits its file continues with it', async () => {
+  const { respond } = createRequest({ begun: 'awaiting' })
+  const begunId = await beginWith(respond)
+  const again = await respond(async ({ id, isRepeated }) => ({ run: Number(isRepeated), id }))
+  assert.equal(again, { run: 1, id: begunId })
+  await expectRefusal(respond(noWork, 'other content'), 'idempotency_key_reused')
+})
+
+test('a key of which nothing was begun may be used for another request, whose content it has from then on', async () => {
+  const { respond, hashKey } = createRequest()
+  const begunId = await beginWith(respond)
+  const keep = async ({ id, keep: keepId }: KeyedId) => {
+    await keepId()
+    return { run: 2, id }
+  }
+  assert.equal(await respond(keep, { b: [1, { d: null, c: 2 }], a: 'x' }), { run: 2, id: begunId })
+  // The order of fields is no difference, that of a list is one.
+  assert.is(await redis.hget(hashKey, 'fingerprint'), sha256('{"a":"x","b":[1,{"c":2,"d":null}]}'))
+})
+
+/** Fails after it has begun something. @returns its id */
+async function beginWith(respond: ReturnType<typeof createRequest>['respond']): Promise<string> {
+  let begunId = ''
+  const failing = respond(async ({ id, isRepeated, keep }) => {
+    assert.is(isRepeated, false)
+    await keep()
+    begunId = id
+    throw new AppError('conflict')
+  })
+  await expectRefusal(failing, 'conflict')
+  return begunId
+}
 
 test('a request whose key was lost with all of Redis stores it again while it runs', async () => {
   const { respond, lockKey, hashKey } = createRequest()
@@ -203,6 +270,31 @@ test('an unknown key is searched in S3 only if Redis may have lost it within the
   assert.is(young.searches.length, 1)
 })
 
+test('a key that Redis lost gets the upload that S3 has, whatever the content: its own is not known any more', async () => {
+  const lostId = newUploadId()
+  const { respond, hashKey } = createRequest({ epoch: Date.now(), lostId, begun: 'ready' })
+  assert.equal(await respond(noWork), {
+    run: 0,
+    id: lostId,
+  })
+  assert.is(await redis.hget(hashKey, 'id'), lostId)
+})
+
+test('the age of a key is that of its first request, and none before it is repeated', () => {
+  const ageMs = 90_000
+  const id = smallestUploadId(Date.now() - ageMs)
+  const keyed = { id, keep: async () => {}, isHeld: async () => true }
+  const [first, repeated] = [
+    { ...keyed, isRepeated: false },
+    { ...keyed, isRepeated: true },
+  ]
+  assert.equal([keyedAgeMs(undefined), keyedAgeMs(first)], [0, 0])
+  const found = keyedAgeMs(repeated)
+  assert.ok(found >= ageMs && found < ageMs + 20_000, `${found} ms`)
+  const ofTheFuture = { ...repeated, id: smallestUploadId(Date.now() + ageMs) }
+  assert.is(keyedAgeMs(ofTheFuture), 0, 'another instance has a clock that is ahead')
+})
+
 test('a key of which nothing is found is not searched a second time', async () => {
   const { respond, searches } = createRequest({ epoch: Date.now() })
   const ids: string[] = []
@@ -221,6 +313,84 @@ test('a key of which nothing is found is not searched a second time', async () =
   assert.is(ids[0], ids[1])
   assert.is(searches[0], uploadIdTail(ids[0] ?? ''))
   assert.is(searches.length, 1)
+})
+
+/**
+ * Starts a route with the header, of a session that owns `owner`; undefined: the request has none.
+ * @param options.arrived the state of what S3 has @param options.recorded the state of the record
+ */
+function startRoute(options: {
+  owner?: string
+  arrived?: Upload['state']
+  recorded?: Upload['state']
+  isErased?: boolean
+}) {
+  const { owner, arrived, recorded, isErased = false } = options
+  const stored = (address: UploadAddress, state: Upload['state'] | undefined) =>
+    state && { upload: uploadOf(address, state), revision: 1, isCopy: false, isChecked: true }
+  const withIdempotencyKey = createWithIdempotencyKey({
+    owner: {
+      find: async () => owner,
+      findForUpload: async () => owner,
+      findOrCreate: async () => owner ?? 'new-owner',
+    },
+    respondOnce: createRespondOnce({
+      ...{ redis, prefix },
+      epoch: { current: async () => 0 },
+      findLostId: async () => undefined,
+    }),
+    records: { find: async (address) => stored(address, recorded) },
+    receiveUpload: async (address) => stored(address, arrived),
+    isErased: async () => isErased,
+  })
+  const app = fastify()
+  registerErrorHandler(app)
+  app.get('/', (request) => {
+    const { 'x-key': key } = request.headers
+    return withIdempotencyKey<Record<string, unknown>>(
+      request,
+      {
+        key: typeof key === 'string' ? key : undefined,
+        content: 1,
+        respondAgain: ({ id, state }) => ({ id, state }),
+      },
+      async (ownerId, keyed) => {
+        await keyed?.keep()
+        return { ownerId, id: keyed?.id ?? null, isRepeated: keyed?.isRepeated ?? null }
+      },
+    )
+  })
+  return async (key?: string) => {
+    const response = await app.inject({ url: '/', headers: key === undefined ? {} : { 'x-key': key } })
+    return response.json()
+  }
+}
+
+test('a request without a key, or without a session, is responded to each time, and Redis stores nothing of it', async () => {
+  const before = await redis.keys(`${prefix}:*`)
+  const key = randomUUID()
+  assert.equal(await startRoute({ owner: 'mine' })(), { ownerId: 'mine', id: null, isRepeated: null })
+  assert.equal(await startRoute({})(key), { ownerId: 'new-owner', id: null, isRepeated: null })
+  assert.equal((await redis.keys(`${prefix}:*`)).toSorted(), before.toSorted())
+})
+
+for (const [name, state, found] of [
+  ['what S3 has, whatever the record says', 'received', { arrived: 'received', recorded: 'awaiting' }],
+  ['the record, if S3 has nothing', 'failed', { recorded: 'failed' }],
+] as const) {
+  test(`the repeated request of a key gets ${name}`, async () => {
+    const key = randomUUID()
+    const first = await startRoute({ owner: 'mine' })(key)
+    assert.equal([first.ownerId, first.isRepeated], ['mine', false])
+    assert.equal(await startRoute({ owner: 'mine', ...found })(key), { id: first.id, state })
+  })
+}
+
+test('the repeated request of an upload that was erased is refused, and begins nothing', async () => {
+  const key = randomUUID()
+  await startRoute({ owner: 'mine' })(key)
+  const refused = await startRoute({ owner: 'mine', arrived: 'received', isErased: true })(key)
+  assert.equal([refused.status, refused.code], [404, 'upload_not_found'])
 })
 
 test.run()
