@@ -98,7 +98,7 @@ test('whatever S3 has and however it is paged, each upload beyond the cursor is 
       assert.is(end, undefined)
       assert.is(turns, pages(), 'each page waits for its turn')
     }),
-    { runs: 200 },
+    { runs: 100 },
   )
 })
 
