@@ -227,6 +227,13 @@ test('an instance of another version, other instance types and another share of 
   assert.is(server.refreshes.length, 4)
 })
 
+test('a group that had one instance type is rolled out to several', async () => {
+  server.addGroup(worker, apiTarget(1), 2)
+  const { succeeded, message } = await run(worker, workerTarget(2))
+  assert.equal([succeeded, message], [true, `${worker}: runs version 2`])
+  assert.equal(server.versions(worker), ['2', '2'])
+})
+
 test('a group without instances gets the new version for its next ones', async () => {
   const group = server.addGroup(worker, savedWorker(1), 0)
   assert.ok((await run(worker, workerTarget(2))).succeeded)

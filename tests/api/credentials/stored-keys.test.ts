@@ -114,10 +114,16 @@ test('instances hear of created and revoked keys from each other, without waitin
   assert.ok(await caller.hasEnded())
 })
 
-test('without any message, keys are known and revoked with the next listing', async () => {
+test('without any message, keys are known and revoked with the next listing, and other listings end nothing', async () => {
   const keys = await startInstance({ periodMs: 20, subscribes: false })
+  let ends = 0
+  keys.onEnded(() => {
+    ends += 1
+  })
   const { key, stored } = await direct.create(fields)
   const caller = await findUntil(keys, key)
+  await findUntil(keys, (await direct.create(fields)).key)
+  assert.is(ends, 0)
   const ended = whenEnded(keys)
   await direct.remove('acme', stored.id)
   await ended

@@ -109,6 +109,8 @@ function openWorld(between: () => void = () => undefined) {
   }
 }
 
+type World = ReturnType<typeof openWorld>
+
 /** Waits until all that could happen by itself has happened. */
 async function quiet(): Promise<void> {
   for (let turn = 0; turn < 5; turn++) await new Promise<void>((resolve) => setImmediate(resolve))
@@ -330,6 +332,44 @@ test('whatever is written between its reads, a stream of all users has each last
     { runs: 80 },
   )
 })
+
+for (const [name, watchOf] of [
+  ['an owner', (world: World, signal: AbortSignal) => createWatchOwner(world)(owner, undefined, signal)],
+  ['all users', (world: World, signal: AbortSignal) => createWatchUsers(world)('group', undefined, signal)],
+  [
+    'an upload',
+    (world: World, signal: AbortSignal) => createWatchUpload(world)({ owner, id: ids[0] ?? '' }, signal),
+  ],
+] as const) {
+  test(`a stream of ${name} leaves no subscription: its client leaves while it waits or is written to, or Redis fails`, async () => {
+    let isDown = false
+    const world: World = openWorld(() => {
+      if (isDown && world.listeners.size > 0) throw new Error('Redis is down')
+    })
+    world.write({ upload: 0, what: 'received' })
+    const waiting = await collect<unknown>(
+      (signal) => watchOf(world, signal),
+      async () => {
+        await quiet()
+        assert.is(world.listeners.size, 1)
+      },
+    )
+    assert.is(waiting.length, 1)
+    assert.is(world.listeners.size, 0)
+
+    const written = watchOf(world, new AbortController().signal)
+    assert.is((await written.next()).done, false)
+    assert.is(world.listeners.size, 1)
+    await written.return(undefined)
+    assert.is(world.listeners.size, 0)
+
+    isDown = true
+    const failed = watchOf(world, new AbortController().signal)
+    const error: unknown = await failed.next().catch((thrown: unknown) => thrown)
+    assert.is(String(error), 'Error: Redis is down')
+    assert.is(world.listeners.size, 0)
+  })
+}
 
 test('a new epoch of Redis is looked for each two seconds while somebody listens, and is a gap', async () => {
   const intervals = withManualIntervals()

@@ -220,6 +220,23 @@ test('the mark of an end lives as long as the cookies that it ends, and names no
   await app.close()
 })
 
+test('a record that another version wrote in another form signs nobody out, and its error does not name the secret half', async () => {
+  const { app, send, keysOf, sessions } = await start()
+  const { setCookie: sealed = '' } = await send('/key')
+  const { session } = (await send('/peek', sealed)).body
+  const [key = ''] = await keysOf()
+  assert.ok(key.endsWith(session.id))
+  await redis.del(key)
+  await redis.rpush(key, 'a list')
+  for (const call of [sessions.signedInKey(session), sessions.isEnded(session)]) {
+    const error: unknown = await call.catch((thrown: unknown) => thrown)
+    assert.ok(error instanceof AppError, String(error))
+    assert.is(error.code, 'unreadable_record')
+    assert.not.match(error.message, session.id.slice(32))
+  }
+  await app.close()
+})
+
 /** What happens to the browsers that share cookies, and to the clock. */
 const step = fc.oneof(
   { weight: 1, arbitrary: fc.record({ do: fc.constant('start' as const) }) },

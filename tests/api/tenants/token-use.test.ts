@@ -115,6 +115,20 @@ for (const [name, prepare, counts] of overdueUploads) {
   })
 }
 
+test('however many long files are being sent, an upload that has expired stops counting', async () => {
+  const longFiles = 64
+  const caller = newCaller({ maxFiles: longFiles + 1 })
+  for (let n = 0; n < longFiles; n++) {
+    const address = newAddress()
+    know(address.id, 'awaiting', { expiresAtMs: inMs(60_000) })
+    await tokenUse.reserve(caller, address, 7, overdue())
+  }
+  const expired = newAddress()
+  know(expired.id, 'awaiting')
+  await tokenUse.reserve(caller, expired, 7, overdue())
+  assert.is(await refusalOf(tokenUse.reserve(caller, newAddress(), 7, inMs(60_000))), undefined)
+})
+
 test('an erased upload stops counting only if its file has not arrived', async () => {
   for (const hasArrived of [false, true]) {
     const caller = newCaller({ maxFiles: 1 })
@@ -141,6 +155,8 @@ test('the counts expire a day after the token, and tokens without such limits ha
   const before = await redis.keys(`${prefix}:*`)
   await tokenUse.reserve({ ...newCaller({}), limits: { maxFileBytes: 1 } }, newAddress(), 7, inMs(1_000))
   await tokenUse.reserve(undefined, newAddress(), 7, inMs(1_000))
+  await tokenUse.cancel({ ...newCaller({}), limits: { maxFileBytes: 1 } }, newAddress())
+  await tokenUse.cancel(undefined, newAddress())
   assert.equal((await redis.keys(`${prefix}:*`)).sort(), before.sort())
 })
 

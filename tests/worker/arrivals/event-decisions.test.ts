@@ -154,7 +154,7 @@ const deletedIds = () =>
 test('a message is deleted if its upload is finished or gone, and held while it is not', async () => {
   const [unfinished, processing, ready, gone, copy] = Array.from({ length: 5 }, newAddress)
   assert.ok(unfinished && processing && ready && gone && copy)
-  start((address) => {
+  const consumer = start((address) => {
     if (address.id === gone.id) return undefined
     if (address.id === ready.id) return { upload: uploadWith(address, { state: 'ready' }) }
     if (address.id === processing.id) return { upload: uploadWith(address, { state: 'processing' }) }
@@ -163,6 +163,8 @@ test('a message is deleted if its upload is finished or gone, and held while it 
   scripted.send(...[unfinished, processing, ready, gone, copy].map((address) => messageOf([address])))
   await scripted.until(() => scripted.of('ReceiveMessage').length === 2)
   assert.equal(deletedIds(), [ready.id, gone.id])
+  await consumer.stop()
+  assert.equal(deletedIds(), [ready.id, gone.id], 'nothing is held that is deleted')
 })
 
 test('a message of several uploads is held until all are finished', async () => {

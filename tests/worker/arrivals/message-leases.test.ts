@@ -137,6 +137,14 @@ test('a message whose receipt handle is not valid any more is let go, and others
   assert.equal(requests, ['Change 3', 'Change 2'])
 })
 
+test('a worker that stops renews no lease, so that others receive its messages when these end', async () => {
+  const { held } = await holdMessages(1)
+  held.start()
+  nowMs = leaseMs / 2
+  await held.stop()
+  assert.equal([held.size(), requests], [1, []])
+})
+
 test('a lease is renewed again after SQS was unavailable', async () => {
   const { held } = await holdMessages(1)
   nowMs = leaseMs / 3

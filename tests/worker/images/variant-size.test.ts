@@ -72,6 +72,20 @@ test('nothing is enlarged to more than 100 megapixels', () => {
   }
 })
 
+test('a vector image is drawn in at most 25 megapixels, and in at most 16,383 pixels a side', () => {
+  const [square, wide, tall] = [
+    { width: 10, height: 10, isVector: true },
+    { width: 100_000, height: 1, isVector: true },
+    { width: 10, height: 1_000, isVector: true },
+  ]
+  for (const fit of ['inside', 'outside', 'cover', 'contain'] as const) {
+    assert.is(plan(square, { width: 10_000, height: 10_000, fit }).drawn, '5000×5000', fit)
+    assert.is(plan(square, { width: 5_000, height: 5_000, fit }).drawn, '5000×5000', fit)
+  }
+  assert.is(plan(wide, { width: 50_000, format: 'png' }).drawn, '16383×1')
+  assert.is(plan(tall, { width: 5_000, format: 'png' }).drawn, '164×16383')
+})
+
 test('an animation that would be enlarged to more than 100 megapixels in all frames is still', () => {
   const box = { width: 2000, height: 2000, fit: 'contain' } as const
   assert.is(plan({ width: 10, height: 10, frames: 25 }, box).isAnimated, true)

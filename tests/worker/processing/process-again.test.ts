@@ -1,4 +1,5 @@
-import { S3Client } from '@aws-sdk/client-s3'
+import { ListObjectVersionsCommand, PutObjectCommand, S3Client } from '@aws-sdk/client-s3'
+import { uploadVariantsPrefix, variantKey } from '@millrace/shared/ledger/object-keys.ts'
 import { defaultPreset, type Preset } from '@millrace/shared/presets/preset.ts'
 import { recipeVersion } from '@millrace/shared/presets/recipe-version.ts'
 import { AppError, type ErrorCode, errorCatalogue } from '@millrace/shared/service/app-error.ts'
@@ -213,13 +214,19 @@ test('the same bytes in another version are not processed, and the manifest name
   assert.equal((await fleet.records.find(first.address))?.upload.arrival, current)
 })
 
-test('the job of an erased upload erases what an earlier attempt wrote', async () => {
+test('the job of an erased upload erases the variants that an earlier attempt wrote after the erasure', async () => {
   const { address, etag } = await arrive('one')
   await lifecycle.erasures.mark(address)
   await lifecycle.finishErasure(address)
-  await fleet.arrive(Buffer.from('late'), address)
+  const variant = { version: 'v', name: 'icon', sha256: 'ab12', extension: 'jpg' }
+  await fleet.s3.send(
+    new PutObjectCommand({ Bucket: fleet.bucket, Key: variantKey(address, variant), Body: 'late' }),
+  )
   await createWorker().process(address, etag)
-  assert.is(await lifecycle.originals.find(address), undefined)
+  const { Versions = [], DeleteMarkers = [] } = await fleet.s3.send(
+    new ListObjectVersionsCommand({ Bucket: fleet.bucket, Prefix: uploadVariantsPrefix(address) }),
+  )
+  assert.equal([...Versions, ...DeleteMarkers], [])
 })
 
 test('each error that is the fault of a file rejects it at its first attempt, and all others are thrown', async () => {

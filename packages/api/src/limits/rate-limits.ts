@@ -3,16 +3,11 @@ import { AppError } from '@millrace/shared/service/app-error.ts'
 import { clientNetworks } from '@millrace/shared/service/client-networks.ts'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { Redis } from 'ioredis'
-import { LRUCache } from 'lru-cache'
 import { clientAddress } from '../http/client-address.ts'
 import { createRateLeases } from './rate-leases.ts'
+import { cacheByText } from './text-cache.ts'
 
 const windowMs = 60_000
-/**
- * Cache limits for addresses and callers. An entry takes about 0.3 KB. The longest address is an IPv6 address that contains
- * an IPv4 address; a proxy may send any other text as an address. The names of callers have a bounded length.
- */
-const cacheLimits = { size: 5_000, maxCharacters: 64 }
 
 /** A counter, and the requests per minute that it allows. */
 type Limit = { key: string; max: number }
@@ -116,17 +111,4 @@ function rateLimitError(reply: FastifyReply, counts: Count[]): AppError | undefi
     })
   }
   return undefined
-}
-
-/** Returns `create` with a cache. Long texts are not cached, because they could fill the memory. */
-function cacheByText<Value extends object>(create: (text: string) => Value): (text: string) => Value {
-  const cache = new LRUCache<string, Value>({ max: cacheLimits.size })
-
-  return (text) => {
-    const cached = cache.get(text)
-    if (cached !== undefined) return cached
-    const value = create(text)
-    if (text.length <= cacheLimits.maxCharacters) cache.set(text, value)
-    return value
-  }
 }

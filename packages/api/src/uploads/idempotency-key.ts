@@ -29,7 +29,7 @@ export const IdempotencyHeaders = Type.Object({
 /** How long a key belongs to its upload, in ms since its first request. */
 const keyLifeMs = 24 * 60 * 60 * 1000
 /** How long a key stays locked after its instance died, in ms. */
-const defaultLockMs = 15_000
+const lockMs = 15_000
 /** `Retry-After` is at most this long, in seconds: a live request usually ends earlier than its lease. */
 const maxRetryAfterSeconds = 5
 /** Hex digits of a fingerprint, which a holder's token ends with. */
@@ -147,16 +147,14 @@ export function keyedAgeMs(keyed: KeyedId | undefined): number {
  * @param deps.prefix begins every key
  * @param deps.epoch whether Redis may have lost keys
  * @param deps.findLostId finds the id of a key that Redis lost
- * @param deps.lockMs how long the key of a running request stays locked after its instance died, in ms
  */
 export function createRespondOnce(deps: {
   redis: Redis
   prefix: string
   epoch: Pick<RedisEpoch, 'current'>
   findLostId: FindLostId
-  lockMs?: number
 }) {
-  const { redis, prefix, epoch, findLostId, lockMs = defaultLockMs } = deps
+  const { redis, prefix, epoch, findLostId } = deps
 
   /**
    * Runs `work`, unless an earlier run stored the upload's bytes.

@@ -131,4 +131,28 @@ export const mutations: readonly KeptMutation[] = [
     effect: 'A session whose key was removed acts for another key.',
     tests: ['api/credentials/api-keys.test.ts'],
   },
+  {
+    name: 'revocations are not listed any more after 15 s',
+    file: `${room}/revoked-tokens.ts`,
+    before: 'performance.now() - listed.atMs < maxAgeMs',
+    after: 'performance.now() - listed.atMs >= maxAgeMs',
+    effect: 'A revocation that Redis lost is never known to the instances that run.',
+    tests: ['api/credentials/revocation-polls.test.ts'],
+  },
+  {
+    name: 'ended revocations stay in memory',
+    file: `${room}/revoked-tokens.ts`,
+    before: 'if (tokenIdEndMs(id) < sinceMs) revoked.delete(id)',
+    after: 'void tokenIdEndMs(id)',
+    effect: 'A backend that revokes each token after its upload fills the memory of all instances.',
+    tests: ['api/credentials/revocation-polls.test.ts'],
+  },
+  {
+    name: 'each listing of the keys ends something',
+    file: `${room}/stored-keys.ts`,
+    before: 'if (gone.length > 0) tellEnded()',
+    after: 'tellEnded()',
+    effect: 'Each instance asks Redis of all of its event streams every five seconds.',
+    tests: ['api/credentials/stored-keys.test.ts'],
+  },
 ]

@@ -43,7 +43,7 @@ export const mutations: readonly KeptMutation[] = [
     before: '    } finally {\n      unsubscribe()\n    }',
     after: '    } finally {\n      void unsubscribe\n    }',
     effect: 'Each stream that ends leaves a listener, until the instance has no memory.',
-    tests: ['api/events/owner-events.test.ts', 'api/events/upload-events.test.ts'],
+    tests: ['api/events/watches.test.ts'],
   },
   {
     name: 'changes of all uploads on one stream',

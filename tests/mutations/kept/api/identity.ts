@@ -392,4 +392,30 @@ export const mutations: readonly KeptMutation[] = [
       'A proxy that joins two headers lets a request act for somebody else than the API behind it assumes.',
     tests: ['api/identity/bearer-token.test.ts'],
   },
+  {
+    name: 'a full /48 is told the limit of a /64',
+    file: `${room}/new-sessions.ts`,
+    before: 'limit: limits[(number ?? 1) - 1] ?? limitPerHour',
+    after: 'limit: limitPerHour',
+    effect: 'A company network is told of a limit that it does not have.',
+    tests: ['api/identity/new-session-counts.test.ts'],
+  },
+  {
+    name: 'a refused new session waits for an hour',
+    file: `${room}/new-sessions.ts`,
+    before: 'ttlMs: ttlMs ?? windowMs',
+    after: 'ttlMs: windowMs',
+    effect: 'A client waits for an hour although its address has room in a minute.',
+    tests: ['api/identity/new-session-counts.test.ts'],
+  },
+  {
+    name: 'a record of another version signs its key out',
+    file: `${room}/session-records.ts`,
+    before:
+      '        throw isWrongType(error) ? unreadable(key(session)) : error\n      })\n      return keyId ?? undefined',
+    after:
+      '        if (!isWrongType(error)) throw error\n        return null\n      })\n      return keyId ?? undefined',
+    effect: 'During a deploy, operators are told that their key was revoked.',
+    tests: ['api/identity/session-lifetimes.test.ts'],
+  },
 ]

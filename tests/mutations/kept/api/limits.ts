@@ -107,4 +107,12 @@ export const mutations: readonly KeptMutation[] = [
     effect: 'A page that sends 50 requests at once uses up a thousand of its limit.',
     tests: ['api/limits/rate-windows.test.ts'],
   },
+  {
+    name: 'limits: addresses of any length are cached',
+    file: `${room}/text-cache.ts`,
+    before: 'if (text.length <= maxCharacters) cache.set(text, value)',
+    after: 'cache.set(text, value)',
+    effect: 'A client behind a trusted proxy fills the memory with invented addresses.',
+    tests: ['api/limits/text-cache.test.ts'],
+  },
 ]

@@ -92,4 +92,12 @@ export const mutations: readonly KeptMutation[] = [
     effect: 'An upload that began with the token counts from 0 again in its last seconds.',
     tests: ['api/tenants/token-use.test.ts'],
   },
+  {
+    name: 'long files hide uploads that have expired from their token',
+    file: `${room}/token-use.ts`,
+    before: 'nowMs + arrivalGraceMs',
+    after: 'nowMs - arrivalGraceMs',
+    effect: 'A token is used up although uploads of it have expired, while 64 others are still being sent.',
+    tests: ['api/tenants/token-use.test.ts'],
+  },
 ]

@@ -104,7 +104,7 @@ export const mutations: readonly KeptMutation[] = [
     file: `${room}/tus-chunk.ts`,
     before: '      if (bytes.length > limitBytes - offset) throw exceeded()\n',
     after: '',
-    effect: 'A client is answered with 500 instead of 413.',
+    effect: 'A request that sends more than its file has is never answered.',
     tests: ['api/tus/tus.test.ts'],
   },
   {

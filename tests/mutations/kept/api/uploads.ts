@@ -89,7 +89,7 @@ export const mutations: readonly KeptMutation[] = [
     before: "if (earlier && storedId !== undefined && known === 'other') throw",
     after: "if (!earlier && storedId !== undefined && known === 'other') throw",
     effect: 'A client that reuses a key gets the upload of another file.',
-    tests: ['api/uploads/idempotency.test.ts'],
+    tests: ['api/uploads/respond-once.test.ts'],
   },
   {
     name: 'idempotency: the order of fields makes another request',
@@ -97,7 +97,7 @@ export const mutations: readonly KeptMutation[] = [
     before: 'JSON.stringify(sortFields(content))',
     after: 'JSON.stringify(content)',
     effect: 'A client whose JSON has another order is refused when it retries.',
-    tests: ['api/uploads/idempotency.test.ts'],
+    tests: ['api/uploads/respond-once.test.ts'],
   },
   {
     name: 'idempotency: an id is kept without the lock',
@@ -105,7 +105,7 @@ export const mutations: readonly KeptMutation[] = [
     before: "if redis.call('GET', KEYS[2]) ~= ARGV[2] then return 0 end\n",
     after: '',
     effect: 'An instance that was suspended replaces the id of the request that took over.',
-    tests: ['api/uploads/idempotency.test.ts'],
+    tests: ['api/uploads/respond-once.test.ts'],
   },
   {
     name: 'idempotency: a failed request keeps its lock',
@@ -113,7 +113,7 @@ export const mutations: readonly KeptMutation[] = [
     before: '      await lock.release().catch(() => undefined)\n',
     after: '',
     effect: 'A client that corrects its request waits for 15 s.',
-    tests: ['api/uploads/idempotency.test.ts'],
+    tests: ['api/uploads/respond-once.test.ts'],
   },
   {
     name: 'idempotency: a key in use says to wait for its whole lease',
@@ -121,7 +121,23 @@ export const mutations: readonly KeptMutation[] = [
     before: 'Math.min(leaseSeconds, maxRetryAfterSeconds)',
     after: 'leaseSeconds',
     effect: 'Clients wait three times too long.',
-    tests: ['api/uploads/idempotency.test.ts'],
+    tests: ['api/uploads/respond-once.test.ts'],
+  },
+  {
+    name: 'idempotency: a key that Redis lost is refused',
+    file: `${room}/idempotency-key.ts`,
+    before: "if (earlier && storedId !== undefined && known === 'other') throw",
+    after: "if (earlier && known === 'other') throw",
+    effect: 'After a failover, a client that retries is told that it has used its key for another file.',
+    tests: ['api/uploads/respond-once.test.ts'],
+  },
+  {
+    name: 'idempotency: a renewal stores a key of which nothing was begun',
+    file: `${room}/idempotency-key.ts`,
+    before: 'if (storedId === undefined) return lock.renew()',
+    after: "storedId ??= ''",
+    effect: 'Refused requests that take some seconds fill Redis for a day.',
+    tests: ['api/uploads/respond-once.test.ts'],
   },
   {
     name: 'admission: a failure keeps the quota',

@@ -243,4 +243,20 @@ export const mutations: readonly KeptMutation[] = [
     effect: 'Uploads of a message with several are lost with Redis.',
     tests: ['worker/arrivals/message-leases.test.ts'],
   },
+  {
+    name: 'events: a message that was deleted is held',
+    file: `${room}/object-created.ts`,
+    before: 'if (unfinished.length > 0) held.hold(message, unfinished)',
+    after: 'held.hold(message, unfinished)',
+    effect: 'Each message is deleted twice, and takes the place of another until then.',
+    tests: ['worker/arrivals/event-decisions.test.ts'],
+  },
+  {
+    name: 'held: a worker that stops renews its leases once more',
+    file: `${room}/held-arrivals.ts`,
+    before: '      if (stopping.signal.aborted) return\n      try {\n        await work()',
+    after: '      try {\n        await work()',
+    effect: 'After each scale-in, the messages of unfinished uploads stay hidden for longer.',
+    tests: ['worker/arrivals/message-leases.test.ts'],
+  },
 ]

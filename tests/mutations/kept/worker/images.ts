@@ -195,4 +195,13 @@ export const mutations: readonly KeptMutation[] = [
     effect: 'The dominant colour of a translucent picture is too dark.',
     tests: ['worker/images/picture-description.test.ts'],
   },
+  {
+    name: 'sizes: a vector image may have any number of pixels',
+    file: `${room}/variant-size.ts`,
+    before:
+      'Math.min(Math.sqrt(maxVectorPixels / (width * height)), maxVectorSide / Math.max(width, height))',
+    after: 'Math.max(Math.sqrt(maxVectorPixels / (width * height)), maxVectorSide / Math.max(width, height))',
+    effect: 'A small SVG makes a decoder draw 100 megapixels.',
+    tests: ['worker/images/variant-size.test.ts'],
+  },
 ]

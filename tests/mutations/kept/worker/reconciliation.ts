@@ -73,7 +73,7 @@ export const mutations: readonly KeptMutation[] = [
     before: 'if (isDryRun) return []',
     after: '',
     effect: 'A dry run deletes.',
-    tests: ['worker/reconciliation/sweep.test.ts'],
+    tests: ['worker/reconciliation/checks.test.ts'],
   },
   {
     name: 'sweep: parts of an upload that may still be completed are erased',
@@ -178,5 +178,29 @@ export const mutations: readonly KeptMutation[] = [
     after: 'pagesPerSecond: 100',
     effect: 'A sweep takes a share of the requests that S3 allows.',
     tests: ['worker/reconciliation/sweep-progress.test.ts'],
+  },
+  {
+    name: 'sweep: an outage does not end it',
+    file: `${room}/checks.ts`,
+    before: 'if (isOutage(error)) outages.push(error)',
+    after: '',
+    effect: 'A sweep during an outage of Redis counts as completed, and its uploads wait for the next day.',
+    tests: ['worker/reconciliation/checks.test.ts'],
+  },
+  {
+    name: 'sweep: any number of uploads is checked at a time',
+    file: `${room}/checks.ts`,
+    before: 'if (running.size >= atOnce) await Promise.race(running)',
+    after: '',
+    effect: 'A slow S3 lets the requests of a sweep pile up in memory.',
+    tests: ['worker/reconciliation/checks.test.ts'],
+  },
+  {
+    name: 'sweep: the last upload of a page is left out',
+    file: `${room}/compare-listings.ts`,
+    before: 'upTo === undefined || position <= upTo',
+    after: 'upTo === undefined || position < upTo',
+    effect: 'An upload whose event was lost is never finished, if it is the last one of a page.',
+    tests: ['worker/reconciliation/compare-listings.test.ts'],
   },
 ]
