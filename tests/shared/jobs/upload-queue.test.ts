@@ -105,6 +105,21 @@ test('job states are queued, failed or missing, in the order of the jobs', async
   assert.equal(await queue.states([]), [])
 })
 
+test('a job whose adding stopped before its turn is missing, and gets its turn when it is ensured', async () => {
+  const queue = openQueue(10)
+  const job = newJob()
+  await queue.add(job)
+  const jobKey = `${prefix}:uploads:${processUploadJobId(job)}`
+  const turn = await redis.hget(jobKey, 'priority')
+  await redis.hset(jobKey, 'priority', 2 ** 21 - 1)
+  await redis.zadd(`${prefix}:uploads:prioritized`, (2 ** 21 - 1) * 2 ** 32, processUploadJobId(job))
+  assert.equal(await queue.states([job]), ['missing'])
+  await queue.ensure(job)
+  assert.equal(await queue.states([job]), ['queued'])
+  assert.is(Number(await redis.hget(jobKey, 'priority')), Number(turn) + 1)
+  assert.is((await queue.counts()).prioritized, 1)
+})
+
 test('ensure adds a missing job, restarts a failed one, and leaves a waiting one as it is', async () => {
   const queue = openQueue(10)
   const job = newJob()

@@ -117,6 +117,21 @@ test('repeated events of a finished upload add no job', async () => {
   assert.is(await takeJob(address, arrival?.etag ?? ''), false)
 })
 
+test('an event of bytes that are recorded already adds a job only if the record is not trusted', async () => {
+  // A new process, which knows the epoch that an earlier test began.
+  const lifecycle = createTestLifecycle(fleet)
+  const address = await fleet.arrive(bytes('one'))
+  const received = await lifecycle.receiveUpload(address)
+  const { etag = '', versionId } = received?.upload.arrival ?? {}
+  // Whoever recorded them stopped before it added the job.
+  assert.is(await takeJob(address, etag), true)
+  for (const trustsKnown of [true, false]) {
+    const again = await lifecycle.receiveUpload(address, { versionId, trustsKnown })
+    assert.equal([again?.upload.state, again?.upload.arrival], ['received', received?.upload.arrival])
+    assert.is(await takeJob(address, etag), !trustsKnown)
+  }
+})
+
 test('while the queue has no room an arrival is recorded without a job, with a record and without one', async () => {
   const queue = createUploadQueue({ redis: fleet.redis, prefix: fleet.prefix, maxQueuedJobs: 0 })
   const full = createTestLifecycle({ ...fleet, queue })

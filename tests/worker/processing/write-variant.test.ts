@@ -100,4 +100,25 @@ test('an original is asked for by its etag and its version', async () => {
   s3.destroy()
 })
 
+test('an attempt that was aborted closes the response that S3 still sends, and writes no further variant', async () => {
+  const aborting = new AbortController()
+  const body = Readable.from([Buffer.alloc(1)])
+  let requests = 0
+  const s3 = scriptedS3(() => {
+    requests += 1
+    aborting.abort(new Error('draining'))
+    return { Body: body, ContentLength: 1 }
+  })
+  const { signal } = aborting
+  const opened = createOriginalReader({ s3, bucket: 'b' })(address, { etag: 'e', signal })
+  assert.match(String(await opened.catch((error: unknown) => error)), /AbortError/)
+  assert.is(body.destroyed, true)
+  const recipe = { name: 'w1', format: 'jpeg' } as const
+  const variant = { recipe, body: Buffer.from('v'), width: 1, height: 1 }
+  const written = createVariantWriter({ s3, bucket: 'b' })(address, 'v', variant, signal)
+  assert.match(String(await written.catch((error: unknown) => error)), /draining/)
+  assert.is(requests, 1)
+  s3.destroy()
+})
+
 test.run()

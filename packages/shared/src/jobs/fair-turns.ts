@@ -2,7 +2,7 @@ import type { Redis } from 'ioredis'
 import { redisScript, runScript } from '../service/redis-script.ts'
 
 /** BullMQ's highest priority number, which starts last. A job has it until it has a turn. */
-const withoutTurn = 2 ** 21 - 1
+export const withoutTurn = 2 ** 21 - 1
 
 /** BullMQ's score of a waiting job is its priority times this, plus a counter that orders jobs of the same priority. */
 const scorePerPriority = 2 ** 32

@@ -5,7 +5,7 @@ import Type, { type Static } from 'typebox'
 import { noTracing, type Tracing } from '../tracing/tracing.ts'
 import { Owner } from '../uploads/owner.ts'
 import { UploadId } from '../uploads/upload-id.ts'
-import { createFairTurns } from './fair-turns.ts'
+import { createFairTurns, withoutTurn } from './fair-turns.ts'
 
 /** The queue of `process-upload` jobs. Its Redis keys start with `{prefix}:uploads:`. */
 export const uploadQueueName = 'uploads'
@@ -64,7 +64,10 @@ const backlogPerRoom = 4
 /** How long the number of jobs is cached, in ms. */
 const roomLifeMs = 1_000
 
-/** `queued`: waiting, delayed or active. `missing`: completed and removed, or lost by Redis. */
+/**
+ * `queued`: waiting, delayed or active. `missing`: completed and removed, lost by Redis, or without a turn, because whoever added
+ * it stopped in between: added again, it gets one.
+ */
 export type UploadJobState = 'queued' | 'failed' | 'missing'
 
 /** How many of the waiting jobs that start next are looked at for the oldest one. */
@@ -216,14 +219,16 @@ export function createUploadQueue(deps: {
       const pipeline = redis.pipeline()
       for (const job of jobs) {
         const jobId = processUploadJobId(job)
-        pipeline.exists(queue.toKey(jobId)).zscore(queue.toKey('failed'), jobId)
+        // Of jobs that are kept, only failed ones have ended.
+        pipeline.hmget(queue.toKey(jobId), 'priority', 'finishedOn')
       }
       const results = (await pipeline.exec()) ?? []
-      for (const [error] of results) if (error) throw error
-      return jobs.map((_, i) => {
-        const [[, exists] = [], [, failedAt] = []] = results.slice(2 * i)
-        if (exists !== 1) return 'missing'
-        return failedAt === null ? 'queued' : 'failed'
+      return results.map(([error, fields]) => {
+        if (error) throw error
+        if (!Array.isArray(fields)) throw new Error('Redis returned an unexpected result for HMGET.')
+        const [priority, finishedOn]: unknown[] = fields
+        if (typeof finishedOn === 'string') return 'failed'
+        return typeof priority === 'string' && Number(priority) !== withoutTurn ? 'queued' : 'missing'
       })
     },
     /** Whether there is a job for these bytes that waits or runs. One that failed after all attempts does not count. */

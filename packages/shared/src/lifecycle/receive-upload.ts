@@ -41,8 +41,9 @@ export function createReceiveUpload(deps: {
    * @param options.versionId the version of an event. If S3 has another one, the file was sent several times
    *   (`settle-original.ts`)
    * @param options.takesCopy adds a job for a copy as well
-   * @param options.trustsKnown does not read S3 if the record already names the version of the event, as it does when the API
-   *   stored the file. Only where the object cannot be a copy of another region's
+   * @param options.trustsKnown neither reads S3 nor adds a job if the record already names the version of the event, as it does
+   *   when the API stored the file. Only where the object cannot be a copy of another region's, and where the caller looks for the
+   *   job later: whoever recorded the arrival may have stopped before it added the job
    * @returns the upload, or undefined if S3 has no original or the upload was erased. Bytes that arrived
    *   after the erasure, through a URL signed before, are erased
    * @throws AppError `conflict` if other processes keep changing the record
@@ -63,10 +64,10 @@ export function createReceiveUpload(deps: {
       // Without a record that was checked in this epoch, only S3 knows whether the upload was erased or is finished.
       if (!found?.isChecked) return arrived(await checkUpload(address, { takesCopy, versionId }))
       const known = found.upload.arrival
-      const isKnown = trustsKnown && versionId !== undefined && known?.versionId === versionId
-      const current = isKnown ? known : arrival
-      const original = current
-        ? { arrival: current, isCopy: false }
+      if (trustsKnown && versionId !== undefined && known?.versionId === versionId)
+        return { ...found, isCopy: false }
+      const original = arrival
+        ? { arrival, isCopy: false }
         : await settleOriginal(address, await originals.find(address), { known, versionId })
       if (!original) {
         // A worker may already have rejected and deleted these bytes.

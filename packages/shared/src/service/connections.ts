@@ -2,6 +2,8 @@ import { S3Client, type S3ClientConfig } from '@aws-sdk/client-s3'
 import { SQSClient } from '@aws-sdk/client-sqs'
 import { Redis } from 'ioredis'
 import type { Logger } from 'pino'
+import { corkWrites } from './cork-writes.ts'
+import { hasHeaders, lightenS3 } from './lighten-s3.ts'
 import { isRoleLost } from './outage.ts'
 
 /** What both services need to reach Redis, S3 and SQS. `streamingS3` is for bodies that pass through. */
@@ -54,7 +56,7 @@ function connect(url: string, maxRetriesPerRequest: number | null, log: Logger):
     log.warn({ err: error }, 'Redis connection'),
   )
   ignoreLostSubscriptions(redis)
-  return endWhileReconnecting(redis)
+  return corkWrites(endWhileReconnecting(redis))
 }
 
 /**
@@ -120,10 +122,21 @@ const withoutExpectContinue = { expectContinueHeader: false }
 
 /**
  * Connects to S3 with the endpoint and credentials of the SDK's own variables.
+ *
+ * The SDK composes the functions that handle a request once for each kind of request. So middleware must be added before the first
+ * one. A request with options of its own, such as a signal to abort it, empties this cache: it does not belong on hot paths.
+ *
  * @param endpoint replaces theirs
  */
 export function connectS3(endpoint?: string): S3Client {
-  return new S3Client({ ...withoutExpectContinue, requestHandler: timeouts, ...(endpoint && { endpoint }) })
+  return lightenS3(
+    new S3Client({
+      ...withoutExpectContinue,
+      cacheMiddleware: true,
+      requestHandler: timeouts,
+      ...(endpoint && { endpoint }),
+    }),
+  )
 }
 
 /**
@@ -164,7 +177,7 @@ export function connectStreamingS3(
     },
     { step: 'build', name: 'unsignedPayload' },
   )
-  return s3
+  return lightenS3(s3)
 }
 
 /** Connects to SQS with the endpoint and credentials of the SDK's own variables. */
@@ -174,7 +187,3 @@ export function connectSqs(): SQSClient {
 
 const ignore = () => undefined
 const silent = { trace: ignore, debug: ignore, info: ignore, warn: ignore, error: ignore }
-
-function hasHeaders(request: unknown): request is { headers: Record<string, string> } {
-  return typeof request === 'object' && request !== null && 'headers' in request
-}

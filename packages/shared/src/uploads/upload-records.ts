@@ -249,14 +249,14 @@ export function createUploadRecords(deps: {
      *
      * @param change returns the next record, or undefined for no change; may be called several times
      * @param options.isChecked whether the next record is what S3 says, whatever the current one says
-     * @param options.found the record if it was just read, so that it is not read again
+     * @param options.found the record if it was read before, so that it is not read again. If it has changed since, it is
      * @returns the record in Redis afterwards, or undefined if there is none
      * @throws AppError `conflict` after 16 collisions, `upload_not_found` if the upload was erased
      */
     async update(
       address: UploadAddress,
       change: (current: Upload) => Upload | undefined,
-      { isChecked = false, found }: { isChecked?: boolean; found?: FoundUpload | undefined } = {},
+      { isChecked = false, found }: { isChecked?: boolean; found?: StoredUpload | undefined } = {},
     ): Promise<StoredUpload | undefined> {
       for (let attempt = 0; attempt < attempts; attempt++) {
         const current = attempt === 0 && found ? found : await find(address)

@@ -174,7 +174,9 @@ export function createProcessUpload(deps: {
     }
     const jobArrival = arrival
     if (!isStarted(stored.upload, arrival)) await deps.tellReceived(stored.upload, arrival)
-    const updated = await records.update(job, (current) => toProcessing(current, jobArrival))
+    const updated = await records.update(job, (current) => toProcessing(current, jobArrival), {
+      found: stored,
+    })
     const isFresh = stored.upload.state === 'received' && stored.upload.arrival?.etag === job.etag
     // In any other state, an attempt before this one has begun.
     if (isFresh) report.wasReceivedAt(stored.upload.updatedAt)

@@ -44,7 +44,7 @@ export function createOriginalReader({ s3, bucket }: { s3: S3Client; bucket: str
    * @param etag identifies the bytes
    * @param versionId their version, if the bucket is versioned. So bytes that were sent again meanwhile, which may be
    *   discarded, do not end the attempt
-   * @param signal aborts the request and the stream
+   * @param signal aborts the stream
    * @returns undefined if the original was deleted or replaced by other bytes
    * @throws AppError `dependency_unavailable` if S3 sends fewer or more bytes than its Content-Length
    */
@@ -52,7 +52,7 @@ export function createOriginalReader({ s3, bucket }: { s3: S3Client; bucket: str
     address: UploadAddress,
     { etag, versionId, signal }: { etag: string; versionId?: string | undefined; signal: AbortSignal },
   ): Promise<OpenedOriginal | undefined> {
-    const response = await get(address, { etag, versionId }, signal)
+    const response = await get(address, { etag, versionId })
     if (!response) return undefined
     const { Body: body, ContentLength: size } = response
     if (!(body instanceof Readable) || size === undefined)
@@ -92,7 +92,7 @@ export function createOriginalReader({ s3, bucket }: { s3: S3Client; bucket: str
     async function readRange(start: number, end: number): Promise<Buffer> {
       const rangeEnd = Math.min(end, Number(size))
       if (start >= rangeEnd) return Buffer.alloc(0)
-      const part = await get(address, { etag, versionId, range: `bytes=${start}-${rangeEnd - 1}` }, signal)
+      const part = await get(address, { etag, versionId, range: `bytes=${start}-${rangeEnd - 1}` })
       if (!part?.Body) throw new AppError('conflict')
       return Buffer.from(await part.Body.transformToByteArray())
     }
@@ -101,7 +101,6 @@ export function createOriginalReader({ s3, bucket }: { s3: S3Client; bucket: str
   async function get(
     address: UploadAddress,
     { etag, versionId, range }: { etag: string; versionId: string | undefined; range?: string },
-    abortSignal: AbortSignal,
   ) {
     try {
       return await s3.send(
@@ -112,7 +111,6 @@ export function createOriginalReader({ s3, bucket }: { s3: S3Client; bucket: str
           IfMatch: `"${etag}"`,
           Range: range,
         }),
-        { abortSignal },
       )
     } catch (error) {
       const status = error instanceof S3ServiceException ? error.$metadata.httpStatusCode : undefined

@@ -37,6 +37,7 @@ export function createVariantWriter({ s3, bucket }: { s3: S3Client; bucket: stri
     { recipe, body, width, height }: RenderedVariant,
     signal: AbortSignal,
   ): Promise<Variant> {
+    signal.throwIfAborted()
     const { extension, contentType } = fileTypes[recipe.format]
     const sha256 = hash('sha256', body)
     const key = variantKey(address, { version, name: recipe.name, sha256, extension })
@@ -48,7 +49,6 @@ export function createVariantWriter({ s3, bucket }: { s3: S3Client; bucket: stri
         ContentType: contentType,
         CacheControl: variantCacheControl,
       }),
-      { abortSignal: signal },
     )
     return { name: recipe.name, key, contentType, width, height, size: body.length, sha256 }
   }

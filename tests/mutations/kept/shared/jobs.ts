@@ -172,4 +172,21 @@ export const mutations: readonly KeptMutation[] = [
     effect: 'Reprocessing delays fresh uploads.',
     tests: ['shared/jobs/fair-turns.test.ts'],
   },
+  {
+    name: 'jobs: a job without a turn counts as queued',
+    file: `${room}/process-upload-job.ts`,
+    before: " && Number(priority) !== withoutTurn ? 'queued'",
+    after: " ? 'queued'",
+    effect:
+      'A job whose adding stopped half way waits behind all others, for ever in a fleet that is never idle.',
+    tests: ['shared/jobs/upload-queue.test.ts'],
+  },
+  {
+    name: 'jobs: a failed job counts as queued',
+    file: `${room}/process-upload-job.ts`,
+    before: "if (typeof finishedOn === 'string') return 'failed'",
+    after: '',
+    effect: 'The message of an upload whose job failed is held for half a day.',
+    tests: ['shared/jobs/upload-queue.test.ts'],
+  },
 ]

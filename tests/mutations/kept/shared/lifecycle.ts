@@ -353,4 +353,20 @@ export const mutations: readonly KeptMutation[] = [
     effect: 'The record names a version that the lifecycle rule deletes.',
     tests: ['shared/lifecycle/upload-truth.test.ts'],
   },
+  {
+    name: 'arrival: the event of a recorded arrival adds a job',
+    file: `${room}/receive-upload.ts`,
+    before: 'if (trustsKnown && versionId',
+    after: 'if (false && trustsKnown && versionId',
+    effect: 'Each file that the API stored is read from S3 again and added to the queue twice.',
+    tests: ['shared/lifecycle/receive-upload.test.ts'],
+  },
+  {
+    name: 'arrival: a recorded arrival never gets its job again',
+    file: `${room}/receive-upload.ts`,
+    before: 'if (trustsKnown && versionId',
+    after: 'if (versionId',
+    effect: 'An upload whose job was lost is never processed.',
+    tests: ['shared/lifecycle/receive-upload.test.ts'],
+  },
 ]

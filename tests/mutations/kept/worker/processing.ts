@@ -205,6 +205,22 @@ export const mutations: readonly KeptMutation[] = [
     tests: ['worker/processing/process-again.test.ts'],
   },
   {
+    name: 'reading: an aborted attempt reads on',
+    file: `${room}/read-original.ts`,
+    before: 'addAbortSignal(signal, body)\n',
+    after: '',
+    effect: 'A worker that stops downloads files that another one processes.',
+    tests: ['worker/processing/write-variant.test.ts'],
+  },
+  {
+    name: 'writing: an aborted attempt writes its other variants',
+    file: `${room}/write-variant.ts`,
+    before: 'signal.throwIfAborted()\n',
+    after: '',
+    effect: 'A worker that stops sends variants that another one renders again.',
+    tests: ['worker/processing/write-variant.test.ts'],
+  },
+  {
     name: 'reading: a response that ended early is a file',
     file: `${room}/read-original.ts`,
     before: 'if (at !== size) throw lengthMismatch(size)',
