@@ -254,6 +254,25 @@ test('an import is not larger than its upload token allows, whether the source t
   assert.is(await reservedBytes(), before + 2 * bytes.length)
 })
 
+test('a source without an end is not read beyond what the upload token allows', async () => {
+  const chunk = Buffer.alloc(MiB, 'x')
+  source.on('/endless', (_request, response) => {
+    const write = () => {
+      while (!response.destroyed && response.write(chunk));
+    }
+    response.on('drain', write)
+    write()
+  })
+  const worker = await fleet.startWorker()
+  const address = await importer.announce(source.url('/endless'), {}, undefined, { maxFileBytes: 2 * MiB })
+  const { error } = await fleet.finished(address)
+  await worker.close()
+  assert.equal(error, {
+    code: 'upload_too_large',
+    message: `The file has more than ${2 * MiB} bytes, which is maxFileBytes of the upload token.`,
+  })
+})
+
 test('an import counts its size for the address that announced it, as soon as it is known', async () => {
   const bytes = Buffer.alloc(6 * MiB, 'x')
   source.on('/sized', (_request, response) =>

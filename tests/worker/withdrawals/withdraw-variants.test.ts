@@ -118,4 +118,31 @@ test('each invalidation has at most 15 paths, and each withdrawal that it covers
   )
 })
 
+test('a path for all of an owner is not added to 15 others', () => {
+  const gone = [
+    'a',
+    'a',
+    'a',
+    'b',
+    'b',
+    'b',
+    'c',
+    'c',
+    'c',
+    'd',
+    'd',
+    'd',
+    'e',
+    'e',
+    'e',
+    'f',
+    'f',
+    'f',
+    'f',
+  ].map((owner) => ({ owner, id: newUploadId(), etag: '', changedAtMs: 0 }))
+  const { paths, covered } = pathsOf(gone)
+  assert.is(paths.length, 15)
+  assert.equal(covered, gone.slice(0, 15))
+})
+
 test.run()

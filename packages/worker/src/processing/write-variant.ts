@@ -49,6 +49,9 @@ export function createVariantWriter({ s3, bucket }: { s3: S3Client; bucket: stri
         ContentType: contentType,
         CacheControl: variantCacheControl,
       }),
+      // Empties the client's cache of middleware (see connections.ts), which is little beside rendering. An attempt that was
+      // aborted, because the upload was erased or another worker has its job, must not write after that.
+      { abortSignal: signal },
     )
     return { name: recipe.name, key, contentType, width, height, size: body.length, sha256 }
   }
