@@ -14,8 +14,8 @@ import { openTestRedis } from './support/test-redis.ts'
 /** A run without filters fails if it counts fewer tests. Raise it as tests are added. */
 const minimumTests = 4110
 const cores = availableParallelism()
-/** Processes that run at the same time. More than cores, because most tests also wait: with two for each core, a seventh of the CPU was idle. */
-const budget = 3 * cores
+/** Processes that run at the same time. More than cores, because most tests also wait. With three for each core, some time out. */
+const budget = 2 * cores
 /** Cache of compiled modules: test files and the services that they start import the same ones. */
 const compileCache = join(import.meta.dirname, '../node_modules/.cache/millrace-tests')
 const fileLimitSeconds = 240
