@@ -27,4 +27,10 @@ test('all packages of the images lie in the node_modules at the top', () => {
   assert.equal(nested, [])
 })
 
+// Packages of the SDK name exact versions of each other, and `overrides` in package.json names one of them for all.
+test('there is one copy of the client for S3, which every start of a service loads', () => {
+  const copies = Object.keys(packages).filter((folder) => folder.endsWith('node_modules/@aws-sdk/client-s3'))
+  assert.equal(copies, ['node_modules/@aws-sdk/client-s3'])
+})
+
 test.run()
