@@ -7,8 +7,8 @@ export function printTable({ name, note, unit }: Comparison, results: Result[]):
     ['', unit, elapsedUnit, 'ratio', 'goal', ''],
     ...results.map(({ candidate, perCpuSecond, perSecond, ratio }) => [
       candidate.name,
-      perCpuSecond.toFixed(0),
-      perSecond.toFixed(0),
+      shown(perCpuSecond),
+      shown(perSecond),
       ratio.toFixed(2),
       candidate.goal === undefined ? '' : `≥ ${candidate.goal}`,
       candidate.goal === undefined ? '' : ratio >= candidate.goal ? '✔' : '✘',
@@ -24,4 +24,9 @@ export function printTable({ name, note, unit }: Comparison, results: Result[]):
       .trimEnd(),
   )
   process.stdout.write(`\n${name}\n  (${note})\n${lines.map((line) => `  ${line}\n`).join('')}`)
+}
+
+/** Few files a second need a decimal to be compared. */
+function shown(value: number): string {
+  return value.toFixed(value < 100 ? 1 : 0)
 }

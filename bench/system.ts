@@ -73,6 +73,10 @@ export async function startSystem(checkout: string, environment: Record<string, 
       port: api.port,
       api,
       worker,
+      /** What connects a service to this S3, SQS and Redis. */
+      cloud: cloud.environment,
+      s3,
+      redisUrl: redisServer.url,
       redisPid: Number(/^process_id:(\d+)/m.exec(await redis.info('server'))?.[1]),
       /** Returns the memory that Redis' data takes, in bytes. */
       async redisBytes(): Promise<number> {

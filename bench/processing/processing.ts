@@ -9,11 +9,13 @@ import { printTable } from '../print-table.ts'
 import { treeBytes, treeCpuSeconds } from '../process-tree.ts'
 import { type ServerProcess, startServerProcess } from '../server-process.ts'
 import { startSystem } from '../system.ts'
+import { openBareQueue } from './bare-queue.ts'
 import { makeCorpus, type SampleFile } from './corpus.ts'
 import { startUploader, type Uploader } from './upload-files.ts'
 
 // Compares the worker with bare sharp: the same files, the same variants. The measure is the CPU time of the worker with
 // its decoders, user and kernel. The API, S3, SQS and Redis are not counted; bare sharp reads local files and writes none.
+// The bare worker shows what BullMQ, the SDK and sharp take by themselves for such a job.
 
 const full = { rounds: 7, plainFiles: 2_000, images: 5_000 }
 const quick = { rounds: 3, plainFiles: 300, images: 200 }
@@ -51,6 +53,8 @@ export async function run(options: { quick: boolean; before?: string }): Promise
         },
       ),
     )
+    const bareWorker = await startBareWorker(versions, concurrency)
+    closers.push(bareWorker.close)
     const request = (path: string) => async () => {
       await (await fetch(`http://127.0.0.1:${bare.port}${path}`)).text()
       return corpus.length
@@ -63,6 +67,14 @@ export async function run(options: { quick: boolean; before?: string }): Promise
       baseline: { name: 'bare sharp, one decoding', server: withTree(bare), run: request('/cascade') },
       candidates: [
         { name: 'bare sharp, decoding for each variant', server: withTree(bare), run: request('/naive') },
+        {
+          name: 'bare worker',
+          server: withTree(bareWorker.server),
+          run: async () => {
+            await bareWorker.queue.process(corpus, { atOnce: 4, isImage: true })
+            return corpus.length
+          },
+        },
         ...versions.map(({ name, system, uploader }) => ({
           name,
           server: withTree(system.worker),
@@ -78,6 +90,7 @@ export async function run(options: { quick: boolean; before?: string }): Promise
     const results = await measure(comparison, rounds)
     printTable(comparison, results)
 
+    await measureBareJobs(bareWorker, plainFiles)
     for (const version of versions) {
       await measurePlainFiles(version, plainFiles)
       await measureMemory(version, corpus, images)
@@ -105,28 +118,62 @@ async function startVersion(name: string, checkout: string) {
   }
 }
 
+/** Starts the bare worker beside the first version's S3 and Redis. */
+async function startBareWorker([version]: Version[], concurrency: number) {
+  if (!version) throw new Error('There is no version to measure.')
+  const { cloud, redisUrl, s3 } = version.system
+  const queue = await openBareQueue({ redisUrl, s3, bucket: cloud.BUCKET })
+  const server = await startServerProcess(fileURLToPath(import.meta.resolve('./bare-worker.ts')), {
+    ...cloud,
+    REDIS_URL: redisUrl,
+    CONCURRENCY: String(2 * concurrency),
+    MALLOC_ARENA_MAX: '2',
+  })
+  return {
+    queue,
+    server,
+    async close(): Promise<void> {
+      await server.close()
+      await queue.close()
+    },
+  }
+}
+
 /** Counts the CPU time of a server's processes, not only its own. */
 function withTree(server: ServerProcess): ServerProcess {
   return { ...server, cpuSeconds: () => treeCpuSeconds(server.pid) }
 }
 
 /**
- * Measures what a file that is not an image costs: 4 kB of random bytes each, after a text. Without it, one in some thousand
- * begins with the signature of an image, and is rejected.
+ * Makes files that are no images: 4 kB of random bytes each, after a text. Without it, one in some thousand begins with the
+ * signature of an image, and is rejected.
  */
+function makePlainFiles(count: number): SampleFile[] {
+  return Array.from({ length: count }, () => ({
+    name: 'plain.bin',
+    bytes: Buffer.concat([Buffer.from('plain '), randomBytes(4090)]),
+  }))
+}
+
+/** Measures what the libraries alone take for a file that is not an image. */
+async function measureBareJobs(
+  { queue, server }: Awaited<ReturnType<typeof startBareWorker>>,
+  count: number,
+): Promise<void> {
+  const options = { atOnce: 16, isImage: false }
+  await queue.process(makePlainFiles(count / 4), options)
+  const before = server.cpuSeconds()
+  await queue.process(makePlainFiles(count), options)
+  const ms = ((server.cpuSeconds() - before) * 1000) / count
+  process.stdout.write(`\nbare worker, ${count} plain files of 4 kB, ms of CPU each: ${ms.toFixed(2)}\n`)
+}
+
+/** Measures what a file that is not an image costs. */
 async function measurePlainFiles({ name, system, uploader }: Version, count: number): Promise<void> {
-  const files = (amount: number) =>
-    Array.from(
-      { length: amount },
-      (): SampleFile => ({
-        name: 'plain.bin',
-        bytes: Buffer.concat([Buffer.from('plain '), randomBytes(4090)]),
-      }),
-    )
-  await uploader.process(files(count / 4), 16)
+  await uploader.process(makePlainFiles(count / 4), 16)
   const processes = { worker: system.worker.pid, API: system.api.pid, Redis: system.redisPid }
   const before = Object.values(processes).map(treeCpuSeconds)
-  await uploader.process(files(count), 16)
+  await uploader.process(makePlainFiles(count), 16)
   const costs = Object.entries(processes).map(([part, pid], index) => {
     const ms = ((treeCpuSeconds(pid) - (before[index] ?? 0)) * 1000) / count
     return `${part} ${ms.toFixed(2)}`
