@@ -5,6 +5,7 @@ import { parseArgs } from 'node:util'
 import { StartError } from '@millrace/local/setup/start-error.ts'
 import { chromiumProgram, clamdProgram, provideProgram } from '@millrace/local/setup/system-programs.ts'
 import { prebuildPackages } from './support/prebuilt-packages.ts'
+import { prebuildPrograms } from './support/prebuilt-programs.ts'
 import { type FileResult, runTestFiles } from './support/run-file.ts'
 import { runInBudget } from './support/run-in-budget.ts'
 import { groupByProcess, startsSystems } from './support/shared-process.ts'
@@ -19,6 +20,8 @@ const budget = 2 * cores
 /** Cache of compiled modules: test files and the services that they start import the same ones. */
 const compileCache = join(import.meta.dirname, '../node_modules/.cache/millrace-tests')
 const fileLimitSeconds = 240
+/** With so many files, bundles of our own programs save more than it takes to build them. */
+const filesForBundles = 30
 /**
  * Seconds of a typical file of folders with slow ones, until a run has measured each. The slowest processes start first.
  */
@@ -50,7 +53,7 @@ const { values, positionals: filters } = parseArgs({
     root: { type: 'string', default: import.meta.dirname },
     minimum: { type: 'string', default: String(minimumTests) },
     'limit-seconds': { type: 'string', default: String(fileLimitSeconds) },
-    // Loads the packages' own files, see prebuilt-packages.ts.
+    // Loads modules from their own files, see prebuilt-packages.ts and prebuilt-programs.ts.
     unbundled: { type: 'boolean', default: false },
   },
 })
@@ -165,14 +168,14 @@ async function runWithServices(files: string[]) {
     await providePlatform(files)
     const redis = await openTestRedis(print)
     try {
-      const nodeOptions = [process.env['NODE_OPTIONS'], values.unbundled ? '' : await prebuildPackages()]
-        .filter(Boolean)
-        .join(' ')
+      const nodeOptions = [process.env['NODE_OPTIONS']]
+      if (!values.unbundled) nodeOptions.push(await prebuildPackages())
+      if (!values.unbundled && files.length >= filesForBundles) nodeOptions.push(await prebuildPrograms())
       return await runAll(files, {
         ...process.env,
         REDIS_URL: redis.url,
         NODE_COMPILE_CACHE: compileCache,
-        NODE_OPTIONS: nodeOptions,
+        NODE_OPTIONS: nodeOptions.filter(Boolean).join(' '),
       })
     } finally {
       await redis.close()

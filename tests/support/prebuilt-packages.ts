@@ -124,8 +124,9 @@ nodeModule.registerHooks?.({
     const url = urls.get(name)
     const isImport = url !== undefined && context.conditions.includes('import')
     const from = context.parentURL ?? ''
-    // Of this tree, or of a copy of it with a planted mistake.
-    if (isImport && /\\/(packages|tests)\\//.test(from) && !from.includes('/node_modules/')) {
+    // Of this tree, or of a copy of it with a planted mistake; or of the bundle of a program of it.
+    const isSource = /\\/(packages|tests)\\//.test(from) && !from.includes('/node_modules/')
+    if (isImport && (isSource || from.includes('/millrace-programs-'))) {
       return { url, format: 'module', shortCircuit: true }
     }
     return next(name, context)
