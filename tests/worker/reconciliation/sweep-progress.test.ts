@@ -73,7 +73,6 @@ test('a page is behind the cursor only once the indexes of its owners were compa
   const compared: string[] = []
   const sweepObjects = createSweepObjects({
     ...{ s3, bucket, queue, manifests, originals, records, checkUpload },
-    minCopyAgeMs: 0,
     hasRoom: async () => true,
     async compareIndex(ranges) {
       compared.push(...ranges.flatMap(({ inS3 }) => [...inS3]))
