@@ -10,8 +10,9 @@ import { createTestRun, runStage } from '../support/sweep-run.ts'
 const test = suite('sweep of erasures')
 const startedAtMs = Date.UTC(2026, 10, 28)
 const quarterMs = 15 * 60_000
-const [confirmed, due, alsoDue, early] = ['a', 'b', 'c', 'd'].map((owner) => ({ owner, id: newUploadId() }))
-if (!confirmed || !due || !alsoDue || !early) throw new Error()
+const newAddress = (owner: string): UploadAddress => ({ owner, id: newUploadId() })
+const [confirmed, due] = [newAddress('a'), newAddress('b')]
+const [alsoDue, early] = [newAddress('c'), newAddress('d')]
 const nameOf = ({ owner, id }: UploadAddress) => `${owner}/${id}`
 
 /** Runs the stage over four markers, of which one was confirmed and one is too young. */
