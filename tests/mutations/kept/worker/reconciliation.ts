@@ -137,7 +137,15 @@ export const mutations: readonly KeptMutation[] = [
     before: "...(etag === undefined ? { IfNoneMatch: '*' } : { IfMatch: etag }),",
     after: '',
     effect: 'A worker that was suspended sets the sweep of another one back.',
-    tests: ['worker/reconciliation/sweep.test.ts'],
+    tests: ['worker/reconciliation/sweep-state.test.ts'],
+  },
+  {
+    name: 'sweep: a write whose response was lost counts as that of another worker',
+    file: `${room}/sweep-state.ts`,
+    before: '        if (stored?.text === text) {',
+    after: '        if (stored?.text === undefined) {',
+    effect: 'A sweep fails whenever one connection to S3 breaks at the wrong moment.',
+    tests: ['worker/reconciliation/sweep-state.test.ts'],
   },
   {
     name: 'sweep: a worker that died blocks it for ten minutes',
