@@ -142,4 +142,55 @@ test('the state is kept once per hundred pages and at the end, so a worker that 
   )
 })
 
+test('a run that is stopped keeps its state, and one that fails writes none: it may be the state of another worker', async () => {
+  const keys = Array.from({ length: 3 }, newAddress).map(erasureKey).toSorted()
+  s3 = createListingS3({ keys, pageSize: 1, dates: new Map(keys.map((key) => [key, Date.now()])) }).s3
+  const { sweep } = createTestSweeper({ redis, prefix, s3, bucket, queue })
+  const savedOf = async (end: (stopping: AbortController) => void) => {
+    const stopping = new AbortController()
+    const saved: (string | undefined)[] = []
+    let pages = 0
+    const run = sweep({
+      state: newSweepState(undefined, Date.now()),
+      save: async ({ cursor }) => {
+        saved.push(cursor)
+      },
+      async keepLease() {
+        pages += 1
+        if (pages === 2) end(stopping)
+      },
+      signal: stopping.signal,
+    })
+    assert.match(String(await run.catch((error: unknown) => error)), 'no more')
+    return saved
+  }
+  const stopped = await savedOf((stopping) => stopping.abort(new Error('no more')))
+  assert.equal(stopped, [keys[1]])
+  const failed = await savedOf(() => {
+    throw new Error('no more')
+  })
+  assert.equal(failed, [])
+})
+
+test('variants are listed again a week after the start of the run that listed them', async () => {
+  const startedAtMs = Date.UTC(2026, 10, 28)
+  const listedAfter = async (ms: number) => {
+    const { s3: client, pages } = createListingS3({})
+    const variantsListedAt = new Date(startedAtMs - ms).toISOString()
+    const { sweep } = createTestSweeper({ redis, prefix, s3: client, bucket, queue })
+    const save = async () => {}
+    const { state } = await sweep({
+      state: { ...newSweepState(undefined, startedAtMs), variantsListedAt },
+      save,
+      signal,
+    })
+    client.destroy()
+    return { pages: pages(), isMoved: state.variantsListedAt !== variantsListedAt }
+  }
+  const weekMs = 7 * 24 * 60 * 60_000
+  const [before, after] = [await listedAfter(weekMs - 1), await listedAfter(weekMs)]
+  assert.equal([before.isMoved, after.isMoved], [false, true])
+  assert.is(after.pages - before.pages, 1)
+})
+
 test.run()

@@ -68,6 +68,14 @@ export const mutations: readonly KeptMutation[] = [
     tests: ['worker/reconciliation/sweep.test.ts'],
   },
   {
+    name: 'sweep: a run that lost its lease writes its state',
+    file: `${room}/sweep.ts`,
+    before: 'if (signal.aborted) await save(state)',
+    after: 'await save(state)',
+    effect: 'The worker that took the sweep over fails at its next write.',
+    tests: ['worker/reconciliation/sweep-progress.test.ts'],
+  },
+  {
     name: 'sweep: a dry run corrects',
     file: `${room}/checks.ts`,
     before: 'if (isDryRun) return []',
