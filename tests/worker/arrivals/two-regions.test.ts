@@ -319,13 +319,13 @@ test('a worker erases late copies by its schedule', async () => {
   await close()
 })
 
-test('a region processes a copy whose own region is down, after the minimum age of copies', async () => {
+test('a region processes a copy whose own region is down, after the minimum age', async () => {
   await workerHere.close()
   const address = await here.arrive(png, { owner })
   await copyThere.copy()
   await there.handled(originalKey(address))
   assert.ok(await isReceivedOnly(there, address))
-  await sweepNow(there, { limits: { minCopyAgeMs: 30 * minuteMs } })
+  await sweepNow(there, { limits: { minAgeMs: 30 * minuteMs } })
   assert.ok(await isReceivedOnly(there, address))
   await sweepNow(there)
   assert.is((await there.finished(address)).state, 'ready')

@@ -1,10 +1,10 @@
-import { type ListObjectsV2CommandOutput, S3Client } from '@aws-sdk/client-s3'
 import { manifestKey, originalKey } from '@millrace/shared/ledger/object-keys.ts'
 import { compareListings, type ListedRange } from '@millrace/worker/reconciliation/compare-listings.ts'
 import fc from 'fast-check'
 import * as assert from 'uvu/assert'
 import { checkProperty } from '../../support/check-property.ts'
 import { suite } from '../../support/suite.ts'
+import { createListingS3 } from '../support/listing-s3.ts'
 
 const test = suite('listing of originals and manifests')
 const bucket = 'uploads'
@@ -17,31 +17,6 @@ const foreignKeys = ['originals/a/invalid', 'originals/zz', 'manifests/a/invalid
 function addressOf(position: string) {
   const [owner = '', id = ''] = position.split('/')
   return { owner, id }
-}
-
-/** Lists these keys in pages of a size, and counts the pages. */
-function createS3(keys: readonly string[], pageSize: number) {
-  const s3 = new S3Client({ region: 'us-east-1', credentials: { accessKeyId: 'a', secretAccessKey: 'b' } })
-  const sorted = keys.toSorted((one, other) => (one < other ? -1 : 1))
-  let pages = 0
-  s3.middlewareStack.add(
-    () => async (args) => {
-      pages += 1
-      const { input } = args
-      const prefix = 'Prefix' in input ? String(input.Prefix) : ''
-      const after = 'StartAfter' in input ? String(input.StartAfter) : ''
-      const rest = sorted.filter((key) => key.startsWith(prefix) && key > after)
-      const Contents = rest.slice(0, pageSize).map((Key) => ({ Key, ETag: `"${Key}"` }))
-      const output: ListObjectsV2CommandOutput = {
-        $metadata: {},
-        Contents,
-        IsTruncated: rest.length > pageSize,
-      }
-      return { response: {}, output }
-    },
-    { step: 'initialize' },
-  )
-  return { s3, pages: () => pages }
 }
 
 const listed = fc.record({
@@ -60,7 +35,7 @@ test('whatever S3 has and however it is paged, each upload beyond the cursor is 
         ...manifests.map((position) => manifestKey(addressOf(position))),
         ...foreign,
       ]
-      const { s3, pages } = createS3(keys, pageSize)
+      const { s3, pages } = createListingS3({ keys, pageSize })
       let turns = 0
       const ranges: ListedRange[] = []
       const nextPage = async () => {

@@ -1,9 +1,11 @@
 import type { S3Client } from '@aws-sdk/client-s3'
 import { outboxPrefix, sweepStateKey, withdrawnPrefix } from '@millrace/shared/ledger/object-keys.ts'
 import { createLog } from '@millrace/shared/service/log.ts'
+import { createFindings } from '@millrace/worker/reconciliation/findings.ts'
 import type { Sweep } from '@millrace/worker/reconciliation/sweep.ts'
 import { createSweepSchedule } from '@millrace/worker/reconciliation/sweep-schedule.ts'
 import { createSweepStateStore, newSweepState } from '@millrace/worker/reconciliation/sweep-state.ts'
+import { pino } from 'pino'
 import * as assert from 'uvu/assert'
 import { suite } from '../../support/suite.ts'
 import { watchForCommand } from '../../support/watch-for-command.ts'
@@ -99,16 +101,17 @@ test('a sweep runs on one worker at a time, and again only after the interval', 
   assert.equal(runs.slice(0, 4), ['first', 'third', 'third', 'third'])
 })
 
-test('workers that start list nothing if no sweep is due', async () => {
+test('workers that start read one object each and list nothing if no sweep is due', async () => {
   const { stateStore } = createTestSweeper(fleet)
   const now = new Date().toISOString()
   await stateStore.write({ ...newSweepState(undefined, Date.now()), completedAt: now })
-  const requests = new Set<string>()
+  const requests: string[] = []
   fleet.s3.middlewareStack.add(
     (next, context) => (args) => {
       const name = 'Key' in args.input ? args.input.Key : 'Prefix' in args.input ? args.input.Prefix : ''
       // Events that wait for delivery, and withdrawn variants, are looked for more often.
-      if (name !== outboxPrefix && name !== withdrawnPrefix) requests.add(`${context['commandName']} ${name}`)
+      if (name !== outboxPrefix && name !== withdrawnPrefix)
+        requests.push(`${context['commandName']} ${name}`)
       return next(args)
     },
     { step: 'initialize' },
@@ -118,7 +121,8 @@ test('workers that start list nothing if no sweep is due', async () => {
   await readTimes(2)
   for (const worker of workers) await worker.close()
   // A run would write its state before it lists, also if it is stopped meanwhile.
-  assert.equal([...requests], [`GetObjectCommand ${sweepStateKey()}`])
+  const read = `GetObjectCommand ${sweepStateKey()}`
+  assert.equal(requests, [read, read])
 })
 
 test('a worker continues the sweep of a worker that died', async () => {
@@ -135,6 +139,32 @@ test('a worker continues the sweep of a worker that died', async () => {
   worker.start()
   assert.equal(await continued.promise, [new Date(startedAtMs).toISOString(), 'objects', cursor])
   await worker.stop()
+})
+
+test('a completed sweep logs what it found, and how long it took since it began on another worker', async () => {
+  const logged = Promise.withResolvers<Record<string, unknown>>()
+  const state = newSweepState(undefined, Date.now() - hourMs)
+  const findings = createFindings({ before: { originals: 7 } })
+  const worker = createSweepSchedule({
+    ...fleet,
+    intervalMs: 24 * hourMs,
+    stateStore: { read: async () => state, write: async () => {} },
+    sweep: async () => ({ state, findings }),
+    log: pino(
+      {},
+      {
+        write(line) {
+          const entry: Record<string, unknown> = JSON.parse(line)
+          if (entry['event'] === 'swept') logged.resolve(entry)
+        },
+      },
+    ),
+  })
+  worker.start()
+  const { originals, ms } = await logged.promise
+  await worker.stop()
+  assert.is(originals, 7)
+  assert.ok(Number(ms) >= hourMs && Number(ms) < 2 * hourMs, String(ms))
 })
 
 test('a sweep that lost its lease ends and does not release the lease of the next holder', async () => {

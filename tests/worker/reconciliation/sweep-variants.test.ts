@@ -81,6 +81,9 @@ test('a sweep deletes variants that were replaced six hours ago, of earlier Mill
   const twins = await finishWith((address) => [keyOf(address, 'new')])
   const twin = variantKey(twins, { version: 'new', name: 'w320', sha256: 'cd34', extension: 'webp' })
   await put(keyOf(twins, 'new'), twin)
+  // The recipe now has a variant of another name.
+  const renamed = await finishWith((address) => [keyOf(address, 'new', 'w640')])
+  await put(keyOf(renamed, 'old'), keyOf(renamed, 'new', 'w640'))
   const unfinished = await fleet.announce(Buffer.from('x'))
   await put(keyOf(unfinished, 'one'), keyOf(unfinished, 'two'))
 
@@ -94,12 +97,13 @@ test('a sweep deletes variants that were replaced six hours ago, of earlier Mill
   const dry = await sweepNow(fleet, { afterMs: 7 * hourMs, isDryRun: true, maxIds: 3 })
   assert.equal(
     dry.named('replaced-variants'),
-    [replaced, twins].map(({ owner, id }) => `${owner}/${id}`),
+    [replaced, twins, renamed].map(({ owner, id }) => `${owner}/${id}`),
   )
   assert.is((await variantsOf(replaced)).length, 3)
 
   const { counts } = await sweepNow(fleet, { afterMs: 7 * hourMs })
-  assert.is(counts['replaced-variants'], 2)
+  assert.is(counts['replaced-variants'], 3)
+  assert.equal(await variantsOf(renamed), [keyOf(renamed, 'new', 'w640')])
   assert.equal(await variantsOf(replaced), [keyOf(replaced, 'new')])
   assert.equal(await variantsOf(twins), [keyOf(twins, 'new')])
   assert.is((await variantsOf(whole)).length, 2)

@@ -214,21 +214,6 @@ test('a sweep leaves young originals to their messages, and waiting jobs alone',
   assert.equal(counts, { originals: 2, waiting: 1, 'original-without-manifest': 1, checked: 1 })
 })
 
-test('a sweep adds no jobs while the queue is full', async () => {
-  const address = await fleet.arrive(Buffer.from('text'))
-  const counts = async () => ({
-    waiting: 5_000,
-    prioritized: 0,
-    active: 0,
-    delayed: 0,
-    failed: 0,
-    oldestAddedAt: 1,
-  })
-  const full = await sweepNow({ ...fleet, queue: { ...fleet.queue, counts } })
-  assert.equal(full.counts, { originals: 1, deferred: 1 })
-  assert.is(await fleet.records.find(address), undefined)
-})
-
 test('a second sweep of an unchanged bucket does nothing', async () => {
   const { s3, bucket } = fleet
   // Half of all uploads are finished in the second of their arrival. Here all are, at an age of three hours.

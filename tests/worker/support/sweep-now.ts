@@ -8,7 +8,7 @@ import type { Redis } from 'ioredis'
 import { createTestLifecycle } from '../../support/test-lifecycle.ts'
 
 /** Nothing is too young, and nothing waits for its turn. */
-export const testLimits = { minAgeMs: 0, minCopyAgeMs: 0, pagesPerSecond: 1e6, checksPerSecond: 1e6 }
+export const testLimits = { minAgeMs: 0, pagesPerSecond: 1e6, checksPerSecond: 1e6 }
 
 type Services = { redis: Redis; prefix: string; s3: S3Client; bucket: string; queue: UploadQueue }
 

@@ -13,10 +13,8 @@ import { createSweepStateStore } from './sweep-state.ts'
 const usualLimits: SweepLimits = {
   // An arrival has its SQS message until its manifest exists, and a message whose work was lost comes back within minutes.
   // A sweep that acted earlier would add work just when workers are behind.
+  // A copy of another region is left to that region as long: S3 copies most objects within 15 minutes, the manifest last.
   minAgeMs: 60 * 60_000,
-  // S3 copies most objects to other regions within 15 minutes, and the manifest is written last. If there is none after
-  // this time, this region processes the copy.
-  minCopyAgeMs: 30 * 60_000,
   // What gets no job now has its SQS message, or is found by the next sweep.
   maxWaitingJobs: 5_000,
   // S3 takes about 0.1 s for a page of 1,000 keys, so one lister reads hardly more. At this rate 100 million uploads are

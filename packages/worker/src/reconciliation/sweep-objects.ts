@@ -28,7 +28,6 @@ type WithManifest = ListedUpload & { manifest: ListedObject }
  *
  * A run that is completed verified all that was older than its start. The next run does not read those manifests again.
  *
- * @param deps.minCopyAgeMs leaves younger copies to the region of the upload; in ms since the upload
  * @param deps.hasRoom whether the queue takes more jobs
  */
 export function createSweepObjects(deps: {
@@ -41,7 +40,6 @@ export function createSweepObjects(deps: {
   records: Pick<UploadRecords, 'find'>
   checkUpload: CheckUpload
   compareIndex: CompareIndex
-  minCopyAgeMs: number
   run: SweepRun
 }): SweepStage {
   const { s3, bucket, queue, manifests, originals, records, checkUpload, run } = deps
@@ -123,8 +121,8 @@ export function createSweepObjects(deps: {
   }
 
   async function finish(upload: WithOriginal): Promise<void> {
-    const takesCopy = upload.original.lastModifiedMs <= run.startedAtMs - deps.minCopyAgeMs
-    const stored = await checkUpload(upload, { takesCopy, isBackfill: true })
+    // A copy of another region, too: it is no longer young, so that region had its time.
+    const stored = await checkUpload(upload, { takesCopy: true, isBackfill: true })
     if (!stored?.upload.arrival || isFinished(stored.upload)) return
     const { owner, id, arrival } = stored.upload
     await queue.revive({ owner, id, etag: arrival.etag }, { isBackfill: true })

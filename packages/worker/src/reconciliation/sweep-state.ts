@@ -67,13 +67,18 @@ export function newSweepState(last: SweepState | undefined, nowMs: number): Swee
 export function createSweepStateStore({ s3, bucket, log }: { s3: S3Client; bucket: string; log: Logger }) {
   let etag: string | undefined
 
+  async function readText(): Promise<{ text: string; etag: string | undefined }> {
+    const object = await s3.send(new GetObjectCommand({ Bucket: bucket, Key: sweepStateKey() }))
+    return { text: (await object.Body?.transformToString()) ?? '', etag: object.ETag }
+  }
+
   return {
     /** @returns undefined if there was no sweep yet, or if this version cannot read its state */
     async read(): Promise<SweepState | undefined> {
       try {
-        const object = await s3.send(new GetObjectCommand({ Bucket: bucket, Key: sweepStateKey() }))
-        etag = object.ETag
-        const state = parse((await object.Body?.transformToString()) ?? '')
+        const stored = await readText()
+        etag = stored.etag
+        const state = parse(stored.text)
         if (!state) log.warn({ event: 'sweep-state-unknown' }, 'the state of the sweep cannot be read')
         return state
       } catch (error) {
@@ -85,12 +90,13 @@ export function createSweepStateStore({ s3, bucket, log }: { s3: S3Client; bucke
 
     /** @throws Error if another process wrote the state since this one read it */
     async write(state: SweepState): Promise<void> {
+      const text = JSON.stringify(state)
       try {
         const written = await s3.send(
           new PutObjectCommand({
             Bucket: bucket,
             Key: sweepStateKey(),
-            Body: JSON.stringify(state),
+            Body: text,
             ContentType: 'application/json',
             ...(etag === undefined ? { IfNoneMatch: '*' } : { IfMatch: etag }),
           }),
@@ -99,6 +105,12 @@ export function createSweepStateStore({ s3, bucket, log }: { s3: S3Client; bucke
       } catch (error) {
         const status = error instanceof S3ServiceException ? error.$metadata.httpStatusCode : undefined
         if (!conflictStatuses.has(status)) throw error
+        // The SDK repeats a request whose response was lost, although S3 has written it.
+        const stored = await readText().catch(() => undefined)
+        if (stored?.text === text) {
+          etag = stored.etag
+          return
+        }
         throw new Error('Another worker has continued this sweep.', { cause: error })
       }
     },

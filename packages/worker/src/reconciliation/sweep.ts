@@ -30,8 +30,6 @@ const variantsEveryMs = 7 * 24 * 60 * 60_000
 export type SweepLimits = {
   /** Younger objects and records are left alone; in ms. */
   minAgeMs: number
-  /** Younger copies are left to the region of the upload; in ms. */
-  minCopyAgeMs: number
   /** Unfinished originals get no jobs while this many wait. */
   maxWaitingJobs: number
   pagesPerSecond: number
@@ -111,8 +109,7 @@ export function createSweep(deps: SweepDeps) {
     try {
       let pages = 0
       for (const stage of stageNames.slice(stageNames.indexOf(state.stage))) {
-        const cursor = stage === state.stage ? state.cursor : ''
-        for await (const next of stages[stage](cursor)) {
+        for await (const next of stages[stage](state.cursor)) {
           advance({ stage, cursor: next })
           pages += 1
           if (pages % pagesPerWrite === 0) await save(state)
@@ -146,7 +143,7 @@ export function createSweep(deps: SweepDeps) {
   }
 
   function createStages(run: SweepRun): Record<SweepStageName, SweepStage> {
-    const { s3, bucket, lifecycle, records, index, listedIds, queue, minCopyAgeMs, maxWaitingJobs } = deps
+    const { s3, bucket, lifecycle, records, index, listedIds, queue, maxWaitingJobs } = deps
     const base = { ...lifecycle, s3, bucket, records, index, listedIds, run }
     const compareIndex = createCompareIndex(base)
     const hasRoom = async () => {
@@ -155,7 +152,7 @@ export function createSweep(deps: SweepDeps) {
     }
     return {
       erasures: createSweepErasures(base),
-      objects: createSweepObjects({ ...base, queue, hasRoom, compareIndex, minCopyAgeMs }),
+      objects: createSweepObjects({ ...base, queue, hasRoom, compareIndex }),
       owners: createSweepOwners({ ...base, compareIndex }),
       ...createSweepUnfinished(base),
       variants: createSweepVariants(base),

@@ -92,6 +92,14 @@ export const mutations: readonly KeptMutation[] = [
     tests: ['worker/images/encoder-settings.test.ts'],
   },
   {
+    name: 'variants: they are drawn in the order of the preset',
+    file: `${room}/render-variants.ts`,
+    before: 'unsorted.sort((a, b) => b.scale - a.scale)',
+    after: 'unsorted',
+    effect: 'A large variant that a preset names after a small one is blurred.',
+    tests: ['worker/images/variant-options.test.ts'],
+  },
+  {
     name: 'variants: Display P3 is drawn from the raster in sRGB',
     file: `${room}/render-variants.ts`,
     before: "page === 0 && !plan.isAnimated && plan.recipe.gamut === 'srgb'",

@@ -12,12 +12,12 @@ export const mutations: readonly KeptMutation[] = [
     tests: ['worker/reconciliation/usual-limits.test.ts'],
   },
   {
-    name: 'sweep: copies of three minutes are processed',
-    file: `${room}/reconciliation.ts`,
-    before: 'minCopyAgeMs: 30 * 60_000',
-    after: 'minCopyAgeMs: 300 * 60_000',
-    effect: 'A copy whose region is down waits for another day.',
-    tests: ['worker/reconciliation/usual-limits.test.ts'],
+    name: 'sweep: copies of other regions are never processed',
+    file: `${room}/sweep-objects.ts`,
+    before: '{ takesCopy: true, isBackfill: true }',
+    after: '{ isBackfill: true }',
+    effect: 'A copy whose region is down is never processed.',
+    tests: ['worker/reconciliation/sweep-objects.test.ts'],
   },
   {
     name: 'sweep: ten times as many jobs may wait',
@@ -33,7 +33,7 @@ export const mutations: readonly KeptMutation[] = [
     before: 'manifest.lastModifiedMs <= original.lastModifiedMs &&',
     after: 'manifest.lastModifiedMs < original.lastModifiedMs &&',
     effect: 'A file that was sent again within a second is never processed if its event was lost.',
-    tests: ['worker/reconciliation/sweep.test.ts'],
+    tests: ['worker/reconciliation/sweep-objects.test.ts'],
   },
   {
     name: 'sweep: young originals are taken for lost',
@@ -41,15 +41,15 @@ export const mutations: readonly KeptMutation[] = [
     before: 'return !isYoung\n',
     after: 'return true\n',
     effect: 'A sweep adds work just when workers are behind.',
-    tests: ['worker/reconciliation/usual-limits.test.ts'],
+    tests: ['worker/reconciliation/sweep-objects.test.ts'],
   },
   {
     name: 'sweep: its jobs come before fresh uploads',
     file: `${room}/sweep-objects.ts`,
-    before: 'checkUpload(upload, { takesCopy, isBackfill: true })',
-    after: 'checkUpload(upload, { takesCopy })',
+    before: 'checkUpload(upload, { takesCopy: true, isBackfill: true })',
+    after: 'checkUpload(upload, { takesCopy: true })',
     effect: 'A sweep delays fresh uploads.',
-    tests: ['worker/reconciliation/usual-limits.test.ts'],
+    tests: ['worker/reconciliation/sweep-objects.test.ts'],
   },
   {
     name: 'sweep: revived jobs come before fresh uploads',
@@ -57,7 +57,7 @@ export const mutations: readonly KeptMutation[] = [
     before: 'etag: arrival.etag }, { isBackfill: true })',
     after: 'etag: arrival.etag })',
     effect: 'A sweep delays fresh uploads.',
-    tests: ['worker/reconciliation/usual-limits.test.ts'],
+    tests: ['worker/reconciliation/sweep-objects.test.ts'],
   },
   {
     name: 'sweep: an unfinished original is verified for ever',
@@ -66,6 +66,14 @@ export const mutations: readonly KeptMutation[] = [
     after: 'youngAfterMs',
     effect: 'A replaced file whose job was lost is never looked at again.',
     tests: ['worker/reconciliation/sweep.test.ts'],
+  },
+  {
+    name: 'sweep: a run that lost its lease writes its state',
+    file: `${room}/sweep.ts`,
+    before: 'if (signal.aborted) await save(state)',
+    after: 'await save(state)',
+    effect: 'The worker that took the sweep over fails at its next write.',
+    tests: ['worker/reconciliation/sweep-progress.test.ts'],
   },
   {
     name: 'sweep: a dry run corrects',
@@ -81,7 +89,7 @@ export const mutations: readonly KeptMutation[] = [
     before: ' + openUploadLifeMs + arrivalGraceMs >= run.startedAtMs',
     after: ' + openUploadLifeMs >= run.startedAtMs',
     effect: 'A live upload loses its parts in its last hour.',
-    tests: ['worker/reconciliation/usual-limits.test.ts'],
+    tests: ['worker/reconciliation/sweep-unfinished.test.ts'],
   },
   {
     name: 'sweep: the id of an upload that was just announced leaves the index',
@@ -89,7 +97,7 @@ export const mutations: readonly KeptMutation[] = [
     before: "return uploadIdTimeMs(address.id) <= run.youngAfterMs ? 'unknown' : 'present'",
     after: "return 'unknown'",
     effect: 'A new upload is missing in the list.',
-    tests: ['worker/reconciliation/usual-limits.test.ts'],
+    tests: ['worker/reconciliation/compare-index.test.ts'],
   },
   {
     name: 'sweep: a young record of an upload that S3 does not have yet is deleted',
@@ -97,7 +105,7 @@ export const mutations: readonly KeptMutation[] = [
     before: "truth.kind === 'absent' && !isYoung ? 'absent'",
     after: "truth.kind === 'absent' ? 'absent'",
     effect: 'A record that an event has just made is checked again, and again.',
-    tests: ['worker/reconciliation/usual-limits.test.ts'],
+    tests: ['worker/reconciliation/compare-index.test.ts'],
   },
   {
     name: 'sweep: copies that come late are not waited for',
@@ -105,7 +113,7 @@ export const mutations: readonly KeptMutation[] = [
     before: 'const secondErasureAfterMs = 15 * 60 * 1000',
     after: 'const secondErasureAfterMs = 15 * 1000',
     effect: 'Objects of an erased upload stay in another region.',
-    tests: ['worker/reconciliation/sweep.test.ts'],
+    tests: ['worker/reconciliation/sweep-erasures.test.ts'],
   },
   {
     name: 'sweep: a second erasure is not recorded',
@@ -113,7 +121,7 @@ export const mutations: readonly KeptMutation[] = [
     before: 'await records.confirmErasure(address)',
     after: '',
     effect: 'Each sweep erases all erased uploads of a month again.',
-    tests: ['worker/reconciliation/sweep.test.ts'],
+    tests: ['worker/reconciliation/sweep-erasures.test.ts'],
   },
   {
     name: 'sweep: a variant that its attempt may still name is deleted',
@@ -137,7 +145,15 @@ export const mutations: readonly KeptMutation[] = [
     before: "...(etag === undefined ? { IfNoneMatch: '*' } : { IfMatch: etag }),",
     after: '',
     effect: 'A worker that was suspended sets the sweep of another one back.',
-    tests: ['worker/reconciliation/sweep.test.ts'],
+    tests: ['worker/reconciliation/sweep-state.test.ts'],
+  },
+  {
+    name: 'sweep: a write whose response was lost counts as that of another worker',
+    file: `${room}/sweep-state.ts`,
+    before: '        if (stored?.text === text) {',
+    after: '        if (stored?.text === undefined) {',
+    effect: 'A sweep fails whenever one connection to S3 breaks at the wrong moment.',
+    tests: ['worker/reconciliation/sweep-state.test.ts'],
   },
   {
     name: 'sweep: a worker that died blocks it for ten minutes',
