@@ -207,7 +207,6 @@ test('invalid requests for keys are refused', async () => {
   for (const query of ['?cursor=x', '?limit=0', '?limit=101', '?other=1']) {
     assert.is((await client().get(`/keys${query}`, bearer(tenant.key))).status, 400, query)
   }
-  assert.is(codeOf(await revoke(`key-${'0'.repeat(32)}`, operator.key, '?tenants=acme')), 'invalid_request')
   for (const id of ['x', `key-${'0'.repeat(32)}`, `key-${'0'.repeat(32)}.json`, '..%2f..']) {
     assert.is(codeOf(await revoke(id)), 'key_not_found', id)
   }
