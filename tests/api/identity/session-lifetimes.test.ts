@@ -248,6 +248,26 @@ test('checks of an open event stream do not prolong the record of its session', 
   await app.close()
 })
 
+test('what the session of a key left open stays open until the session ends or another key signs it in, though the key lasts', async () => {
+  const { app, send, sessions } = await start()
+  const { kind, tenant, user } = { kind: 'key', tenant: 'acme', user: undefined } as const
+  const key: Caller = { ...userCaller, ...{ kind, id: keySignIn.keyId, tenant, user, owner: tenant } }
+  const signIns = createSignIns({ finders: [], keyFinders: [], findKey: () => key, sessions })
+  const open = async () => {
+    const { body, setCookie: sealed = '' } = await send('/key')
+    const caller = await signIns.callerOf({ ...body, signIn: keySignIn })
+    assert.is(await caller.hasEnded(), false)
+    return { body, sealed, caller }
+  }
+  const ended = await open()
+  await send('/end', ended.sealed)
+  assert.is(await ended.caller.hasEnded(), true)
+  const replaced = await open()
+  await sessions.signIn(replaced.body, 'key-2')
+  assert.is(await replaced.caller.hasEnded(), true)
+  await app.close()
+})
+
 test('an event stream without an identity, as of an open console, has no end', async () => {
   const { app, send } = await start()
   assert.equal((await send('/check')).body, { hasEnded: false })

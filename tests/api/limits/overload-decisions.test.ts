@@ -14,7 +14,7 @@ let use = { heapUsed: 0, rss: 0, cpuUs: 0 }
 
 test.before(() => {
   mock.method(process, 'memoryUsage', () => ({ ...otherMemory, rss: use.rss, heapUsed: use.heapUsed }))
-  mock.method(process, 'threadCpuUsage', () => ({ user: use.cpuUs, system: 0 }))
+  mock.method(process, 'threadCpuUsage', () => ({ user: 0, system: use.cpuUs }))
 })
 test.before.each(() => {
   use = { heapUsed: 0, rss: 0, cpuUs: 0 }
