@@ -4,7 +4,11 @@ import { text } from 'node:stream/consumers'
 import { AutoScalingClient } from '@aws-sdk/client-auto-scaling'
 import * as assert from 'uvu/assert'
 import { rollOut } from '../../stacks/rollout/roll-out.ts'
-import type { RolloutRequest, RolloutTarget } from '../../stacks/rollout/rollout-request.ts'
+import {
+  type RolloutRequest,
+  type RolloutTarget,
+  readRolloutRequest,
+} from '../../stacks/rollout/rollout-request.ts'
 import { root } from '../support/sst-platform.ts'
 import { suite } from '../support/suite.ts'
 import { type AutoScalingServer, startAutoScalingServer } from './support/auto-scaling-server.ts'
@@ -68,6 +72,7 @@ function requestFor(
 /** Rolls out in this process. `now` advances by a minute with each pause. */
 async function run(group: string, target: RolloutTarget, changes: Partial<RolloutRequest> = {}) {
   const lines: string[] = []
+  const pauses: number[] = []
   let minutes = 0
   const autoScaling = new AutoScalingClient({
     region: 'us-east-1',
@@ -80,13 +85,14 @@ async function run(group: string, target: RolloutTarget, changes: Partial<Rollou
         autoScaling,
         print: (line) => lines.push(line),
         now: () => minutes * 60_000,
-        pause: async () => {
+        pause: async (ms) => {
+          pauses.push(ms)
           minutes += 1
         },
       },
       requestFor(group, target, changes),
     )
-    return { ...result, lines }
+    return { ...result, lines, pauses }
   } finally {
     autoScaling.destroy()
   }
@@ -299,6 +305,38 @@ test('a refresh that begins between the look and the start is waited for', async
   assert.ok(succeeded)
   assert.match(lines[0] ?? '', 'waits for another refresh, refresh-1')
   assert.equal(server.versions(api), ['3', '3'])
+})
+
+/** AWS refuses so many starts because a refresh is in progress, which is not listed yet. */
+function refuseStarts(count: number): void {
+  const error = { action: 'StartInstanceRefresh', code: 'InstanceRefreshInProgress', message: 'in progress' }
+  for (let n = 0; n < count; n++) server.errors.push(error)
+}
+
+test('looks at a refresh, and attempts to start one, are pollSeconds apart', async () => {
+  server.addGroup(api, apiTarget(1), 2)
+  refuseStarts(2)
+  const { succeeded, pauses } = await run(api, apiTarget(2), { pollSeconds: 15 })
+  assert.ok(succeeded)
+  assert.ok(pauses.length > 2)
+  assert.equal([...new Set(pauses)], [15_000])
+})
+
+test('a rollout that AWS does not start because of other refreshes ends after the time to wait for them', async () => {
+  server.addGroup(api, apiTarget(1), 2)
+  refuseStarts(5)
+  const { succeeded, message, pauses } = await run(api, apiTarget(2), { waitMinutes: 3 })
+  assert.not.ok(succeeded)
+  assert.is(message, `${api}: Other refreshes start again and again. Deploy again later.`)
+  assert.is(pauses.length, 3)
+  assert.equal(server.refreshes, [])
+})
+
+test('a step without its request names the variable, and a field that the request does not have is refused', () => {
+  assert.throws(() => readRolloutRequest(undefined), /ROLLOUT is missing/)
+  const request = requestFor(api, apiTarget(2))
+  assert.equal(readRolloutRequest(JSON.stringify(request)), request)
+  assert.throws(() => readRolloutRequest(JSON.stringify({ ...request, alarm: 'errors' })))
 })
 
 test('throttled calls are repeated, and a refused start ends the step with the words of AWS', async () => {

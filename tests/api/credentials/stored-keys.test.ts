@@ -9,7 +9,7 @@ import { AppError } from '@millrace/shared/service/app-error.ts'
 import { connectBlockingRedis, connectRedis } from '@millrace/shared/service/connections.ts'
 import { createLog } from '@millrace/shared/service/log.ts'
 import { generateKey } from '@millrace/shared/tenants/generate-key.ts'
-import { createKeyStore } from '@millrace/shared/tenants/key-store.ts'
+import { createKeyStore, isExpired } from '@millrace/shared/tenants/key-store.ts'
 import { tenantKey } from '@millrace/shared/uploads/owner.ts'
 import * as assert from 'uvu/assert'
 import { openContractTarget } from '../../local-s3/support/contract-target.ts'
@@ -175,6 +175,41 @@ test('while S3 does not answer at start, keys that may exist are not refused but
     assert.ok(await keys.find(key))
     assert.is(await keys.find(generateKey()), undefined)
   }
+})
+
+test('a key with an end is valid before it, and one without an end always', () => {
+  const expiresAt = '2026-11-28T12:00:00.000Z'
+  const endMs = Date.parse(expiresAt)
+  assert.equal(
+    [endMs - 1, endMs].map((nowMs) => isExpired({ expiresAt }, nowMs)),
+    [false, true],
+  )
+  assert.not.ok(isExpired({}, Number.MAX_SAFE_INTEGER))
+})
+
+test('an object that is not named as a key is none: it is neither listed nor read, nor removed', async () => {
+  const tenant = 'other-objects'
+  const { stored, objectKey } = await direct.create({ ...fields, tenant })
+  const folder = `keys/${tenantKey(tenant)}/`
+  // The console of S3 makes such objects for folders.
+  const foreign = ['keys/', folder, `${folder}zz.json`, `${folder}${stored.id}.txt`]
+  for (const Key of foreign) await target.client.putObject({ Bucket: bucket, Key, Body: '{}' })
+  const requests: string[] = []
+  proxy.intercept(({ method, path }) => {
+    if (method !== 'GET' || !path.includes('list-type=2')) requests.push(`${method} ${path}`)
+    return 'pass'
+  })
+  const store = createKeyStore({ s3, bucket })
+  assert.equal(await store.list(tenant, { limit: 10 }), { keys: [stored] })
+  assert.equal(requests.splice(0), [`GET /${bucket}/${objectKey}?x-id=GetObject`])
+  const listed = [...(await store.listObjects(AbortSignal.timeout(10_000))).keys()]
+  assert.ok(listed.includes(objectKey))
+  for (const Key of foreign) assert.not.ok(listed.includes(Key), Key)
+  for (const id of ['zz', `../${tenantKey(tenant)}/${stored.id}`]) {
+    assert.not(await store.remove(tenant, id))
+    assert.equal(requests, [], id)
+  }
+  for (const Key of foreign) await target.client.deleteObject({ Bucket: bucket, Key })
 })
 
 test('an expired key is refused, by itself and by its id', async () => {

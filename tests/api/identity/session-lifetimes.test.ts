@@ -1,5 +1,6 @@
 import { randomBytes, randomUUID } from 'node:crypto'
 import type { Caller, Scope } from '@millrace/api/credentials/caller.ts'
+import { createEndedIdentities } from '@millrace/api/identity/ended-identities.ts'
 import { createNewSessions } from '@millrace/api/identity/new-sessions.ts'
 import { createSessionCookie } from '@millrace/api/identity/session-cookie.ts'
 import { createSessionRecords } from '@millrace/api/identity/session-records.ts'
@@ -21,6 +22,10 @@ const dayMs = 24 * hourMs
 const ttlMs = 30 * dayMs
 const keySignIn = { owner: 'acme', keyId: 'key-1' }
 const userSignIn = { owner: userOwner('acme', 'ada'), token: 'a.b.c' }
+const userCaller: Caller = {
+  ...{ kind: 'jwt', id: 'jwt-1', tenant: 'acme', user: 'ada', owner: userSignIn.owner },
+  ...{ scopes: new Set<Scope>(['uploads:read']), endsAtMs: undefined, hasEnded: async () => false },
+}
 let redis: Redis
 
 test.before(() => {
@@ -37,6 +42,7 @@ async function start({ secure = false } = {}) {
   const prefix = `test-${randomUUID()}`
   const newSessions = createNewSessions({ redis, prefix, limitPerHour: 0 })
   const sessions = createSessionRecords({ redis, prefix, ttlMs, newSessions })
+  const endedIdentities = createEndedIdentities({ redis, subscriber: redis, prefix, cookie, sessions })
   const app = fastify()
   app.register(async (scope) => {
     cookie.register(scope)
@@ -66,6 +72,11 @@ async function start({ secure = false } = {}) {
     scope.get('/view', async (request) => {
       const session = cookie.read(request)
       return { view: (session && (await sessions.view(session, request))) ?? null }
+    })
+    // As an event stream, again and again.
+    scope.get('/check', async (request) => {
+      const { endsAtMs, hasEnded } = endedIdentities.lifetimeOf(request)
+      return { endsAtMs, hasEnded: await hasEnded() }
     })
     scope.get('/end', async (request) => {
       const session = cookie.read(request)
@@ -172,14 +183,10 @@ test('the longest token that signs in fits into a cookie, and a longer one is re
   const { app } = await start()
   const { sessions } = await start()
   const signIns = createSignIns({ finders: [], keyFinders: [], findKey: () => undefined, sessions })
-  const caller: Caller = {
-    ...{ kind: 'jwt', id: 'jwt-1', tenant: 'acme', user: 'ada', owner: userSignIn.owner },
-    ...{ scopes: new Set<Scope>(['uploads:read']), endsAtMs: undefined, hasEnded: async () => false },
-  }
-  const { token = '' } = signIns.seal(caller, 'x'.repeat(2_400))
+  const { token = '' } = signIns.seal(userCaller, 'x'.repeat(2_400))
   assert.is(token.length, 2_400)
   try {
-    signIns.seal(caller, 'x'.repeat(2_401))
+    signIns.seal(userCaller, 'x'.repeat(2_401))
     assert.unreachable('A longer token was accepted.')
   } catch (error) {
     assert.ok(error instanceof AppError, String(error))
@@ -217,6 +224,53 @@ test('the mark of an end lives as long as the cookies that it ends, and names no
   await send('/end', ofKey)
   assert.equal(await redis.hgetall(key), { ended: '1' })
   await ttlOf()
+  await app.close()
+})
+
+test('checks of an open event stream do not prolong the record of its session', async () => {
+  const { app, clock, send, keysOf, sessions } = await start()
+  const { setCookie: sealed = '', body } = await send('/start')
+  await sessions.label(body, 'Ada', { ip: '192.0.2.1' })
+  const [key = ''] = await keysOf()
+  await redis.pexpire(key, hourMs)
+  // The request that opens the stream renews its cookie.
+  clock.nowMs += dayMs + 1
+  const { body: checked, setCookie } = await send('/check', sealed)
+  assert.ok(setCookie)
+  assert.equal(checked, { endsAtMs: clock.nowMs + ttlMs, hasEnded: false })
+
+  const finders = [() => userCaller]
+  const signIns = createSignIns({ finders, keyFinders: [], findKey: () => undefined, sessions })
+  const signedIn = await signIns.callerOf({ ...body, setsCookie: true, signIn: userSignIn })
+  assert.is(await signedIn.hasEnded(), false)
+  const pttl = await redis.pttl(key)
+  assert.ok(pttl > 0 && pttl <= hourMs, `${pttl} ms`)
+  await app.close()
+})
+
+test('what the session of a key left open stays open until the session ends or another key signs it in, though the key lasts', async () => {
+  const { app, send, sessions } = await start()
+  const { kind, tenant, user } = { kind: 'key', tenant: 'acme', user: undefined } as const
+  const key: Caller = { ...userCaller, ...{ kind, id: keySignIn.keyId, tenant, user, owner: tenant } }
+  const signIns = createSignIns({ finders: [], keyFinders: [], findKey: () => key, sessions })
+  const open = async () => {
+    const { body, setCookie: sealed = '' } = await send('/key')
+    const caller = await signIns.callerOf({ ...body, signIn: keySignIn })
+    assert.is(await caller.hasEnded(), false)
+    return { body, sealed, caller }
+  }
+  const ended = await open()
+  await send('/end', ended.sealed)
+  assert.is(await ended.caller.hasEnded(), true)
+  const replaced = await open()
+  await sessions.signIn(replaced.body, 'key-2')
+  assert.is(await replaced.caller.hasEnded(), true)
+  await app.close()
+})
+
+test('an event stream without an identity, as of an open console, has no end', async () => {
+  const { app, send } = await start()
+  assert.equal((await send('/check')).body, { hasEnded: false })
   await app.close()
 })
 

@@ -35,7 +35,7 @@ for (const [limit, environment] of [
   ['used heap', { MAX_HEAP_USED_BYTES: '1' }],
   ['event loop delay', { MAX_EVENT_LOOP_DELAY_MS: '20' }],
 ] satisfies [string, Record<string, string>][]) {
-  test(`an instance above the limit of ${limit} refuses requests, except /health, /ready and /metrics`, async () => {
+  test(`while an instance exceeds the limit of ${limit}, it refuses requests, except /health, /ready and /metrics`, async () => {
     api = await startApiInstances({ environment: { ...environment, OPEN_ADMIN: 'true' } })
     const client = createHttpClient(api.url)
     const unblock = limit === 'event loop delay' ? blockEventLoop(60) : () => undefined
@@ -50,17 +50,9 @@ for (const [limit, environment] of [
     assert.is((await client.get('/ready')).status, 200)
     assert.is((await client.get('/metrics')).status, 200)
     unblock()
+    if (limit === 'event loop delay') await until(async () => (await client.get('/uploads')).status === 200)
   })
 }
-
-test('an instance whose event loop is free again serves requests again', async () => {
-  api = await startApiInstances({ environment: { MAX_EVENT_LOOP_DELAY_MS: '20' } })
-  const client = createHttpClient(api.url)
-  const unblock = blockEventLoop(60)
-  await until(async () => (await client.get('/uploads')).status !== 200)
-  unblock()
-  await until(async () => (await client.get('/uploads')).status !== 503)
-})
 
 test('an instance that gets little CPU time from a busy machine refuses nothing', async () => {
   api = await startApiInstances()
@@ -81,12 +73,6 @@ test('an instance that gets little CPU time from a busy machine refuses nothing'
     [],
   )
   assert.is(await instance.stop(), 0)
-})
-
-test('overload limits of 0 are disabled', async () => {
-  const noLimits = { MAX_RSS_BYTES: '0', MAX_HEAP_USED_BYTES: '0', MAX_EVENT_LOOP_DELAY_MS: '0' }
-  api = await startApiInstances({ environment: noLimits })
-  assert.is((await createHttpClient(api.url).get('/uploads')).status, 200)
 })
 
 test.run()

@@ -12,6 +12,7 @@ import type { Upload } from '@millrace/shared/uploads/upload.ts'
 import type { UploadAddress } from '@millrace/shared/uploads/upload-address.ts'
 import { newUploadId } from '@millrace/shared/uploads/upload-id.ts'
 import { createApplyEdit } from '@millrace/worker/arrivals/apply-edit.ts'
+import { createApplyErasure } from '@millrace/worker/arrivals/apply-erasure.ts'
 import { createArrivals } from '@millrace/worker/arrivals/arrivals.ts'
 import type { Redis } from 'ioredis'
 import { pino } from 'pino'
@@ -402,6 +403,20 @@ test('an edit changes a record that has an older one or none, and never one that
     ],
     ['stored', 'stored', undefined, undefined, undefined],
   )
+})
+
+test('the event of an erasure marker finishes the erasure, unless that is done', async () => {
+  const [done, open] = [newAddress(), newAddress()]
+  const finished: string[] = []
+  const applyErasure = createApplyErasure({
+    records: { isErasureVerified: async ({ id }) => id === done.id },
+    finishErasure: async ({ id }) => {
+      finished.push(id)
+      return []
+    },
+  })
+  for (const address of [done, open]) await applyErasure(address)
+  assert.equal(finished, [open.id])
 })
 
 test.run()

@@ -155,4 +155,12 @@ export const mutations: readonly KeptMutation[] = [
     effect: 'Each instance asks Redis of all of its event streams every five seconds.',
     tests: ['api/credentials/stored-keys.test.ts'],
   },
+  {
+    name: 'a key with an end has expired from the beginning',
+    file: 'packages/shared/src/tenants/key-store.ts',
+    before: 'return expiresAt !== undefined && Date.parse(expiresAt) <= nowMs',
+    after: 'return expiresAt !== undefined || nowMs < 0',
+    effect: 'A key that was made for a year is refused at once.',
+    tests: ['api/credentials/stored-keys.test.ts'],
+  },
 ]

@@ -67,4 +67,12 @@ export const mutations: readonly KeptMutation[] = [
     effect: 'The quota of a file whose instance died is held for twice as long.',
     tests: ['api/direct/keep-upload-open.test.ts'],
   },
+  {
+    name: 'a direct upload is renewed every thirty minutes',
+    file: `${room}/keep-upload-open.ts`,
+    before: 'const defaultRenewMs = 3 * 60 * 1000',
+    after: 'const defaultRenewMs = 30 * 60 * 1000',
+    effect: 'A direct upload that takes more than ten minutes expires, and is erased, while it is sent.',
+    tests: ['api/direct/renewals.test.ts'],
+  },
 ]

@@ -418,4 +418,12 @@ export const mutations: readonly KeptMutation[] = [
     effect: 'During a deploy, operators are told that their key was revoked.',
     tests: ['api/identity/session-lifetimes.test.ts'],
   },
+  {
+    name: 'a request without an identity opens a stream that has ended',
+    file: `${room}/ended-identities.ts`,
+    before: 'endsAtMs: undefined, hasEnded: async () => false',
+    after: 'endsAtMs: undefined, hasEnded: async () => true',
+    effect: 'The console of an open administration loses its stream with each check.',
+    tests: ['api/identity/session-lifetimes.test.ts'],
+  },
 ]

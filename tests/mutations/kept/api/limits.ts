@@ -73,7 +73,7 @@ export const mutations: readonly KeptMutation[] = [
     before: 'isOverloaded && routeOptions.config.servedWhenOverloaded !== true',
     after: 'isOverloaded',
     effect: 'The load balancer replaces instances that are only busy.',
-    tests: ['api/limits/overload.test.ts'],
+    tests: ['api/limits/overload-decisions.test.ts'],
   },
   {
     name: 'limits: a limit of 0 refuses everything',
@@ -81,7 +81,7 @@ export const mutations: readonly KeptMutation[] = [
     before: 'return limit > 0 && value > limit',
     after: 'return value > limit',
     effect: 'Who sets one limit only has an API that refuses all requests.',
-    tests: ['api/limits/overload.test.ts'],
+    tests: ['api/limits/overload-decisions.test.ts'],
   },
   {
     name: 'limits: a slow body is timed out although its rate is high enough',
@@ -89,7 +89,23 @@ export const mutations: readonly KeptMutation[] = [
     before: 'graceMs + (bytes / minimumBytesPerSecond) * 1000',
     after: 'graceMs',
     effect: 'Clients on slow lines cannot send large JSON.',
-    tests: ['api/limits/slow-clients.test.ts'],
+    tests: ['api/limits/slow-bodies.test.ts'],
+  },
+  {
+    name: 'limits: earlier requests of a connection prolong the grace period of a body',
+    file: `${room}/slow-bodies.ts`,
+    before: 'const bytes = raw.socket.bytesRead - bytesBefore',
+    after: 'const bytes = raw.socket.bytesRead',
+    effect: 'Who has sent one large body keeps the connection open for hours with a second one.',
+    tests: ['api/limits/slow-bodies.test.ts'],
+  },
+  {
+    name: 'limits: only a limit of memory turns the checks on',
+    file: `${room}/overload.ts`,
+    before: 'if (eventLoopDelayMs === 0 && heapUsedBytes === 0 && rssBytes === 0) return',
+    after: 'if (heapUsedBytes === 0 && rssBytes === 0) return',
+    effect: 'With a limit of the event loop alone, an instance accepts requests until it stands still.',
+    tests: ['api/limits/overload-decisions.test.ts'],
   },
   {
     name: 'limits: the rest of a body may come as slowly as it likes after an early response',

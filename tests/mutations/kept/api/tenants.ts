@@ -100,4 +100,12 @@ export const mutations: readonly KeptMutation[] = [
     effect: 'A token is used up although uploads of it have expired, while 64 others are still being sent.',
     tests: ['api/tenants/token-use.test.ts'],
   },
+  {
+    name: 'only an administrator may name its own tenant',
+    file: `${room}/key-routes.ts`,
+    before: 'if (named === undefined || named === caller.tenant) return caller.tenant',
+    after: 'if (named === undefined) return caller.tenant',
+    effect: 'A backend that always sends its tenant is refused.',
+    tests: ['api/tenants/keys.test.ts'],
+  },
 ]

@@ -172,6 +172,14 @@ export const mutations: readonly KeptMutation[] = [
     tests: ['worker/arrivals/event-decisions.test.ts'],
   },
   {
+    name: 'erasures: the event of a marker erases again',
+    file: `${room}/apply-erasure.ts`,
+    before: 'if (!(await records.isErasureVerified(address))) await finishErasure(address)',
+    after: 'await finishErasure(address)',
+    effect: 'Each erasure lists the versions of its objects twice, which doubles what it costs.',
+    tests: ['worker/arrivals/event-decisions.test.ts'],
+  },
+  {
     name: 'leases: a message is hidden a thousand times too long',
     file: `${room}/message-leases.ts`,
     before: 'const leaseSeconds = Math.ceil(deps.leaseMs / 1000)',
