@@ -160,7 +160,10 @@ test('a backend acts for a user with its API key', async () => {
   assert.is((await client.upload(new Blob(['x']))).user, 'Ada / ünï')
   const tenant = createClient({ origin: api.url, apiKey: backend.key })
   assert.is((await tenant.upload(new Blob(['x']))).user, undefined)
-  assert.throws(() => createClient({ apiKey: 'a', getToken: () => 'b' }), 'apiKey or getToken, not both')
+  assert.throws(
+    () => createClient({ apiKey: 'a', getToken: () => 'b' }),
+    /^createClient takes apiKey or getToken, not both\.$/,
+  )
 })
 
 test("the API's origin can have a path, with and without a slash at its end", async () => {

@@ -336,7 +336,7 @@ test('a step without its request names the variable, and a field that the reques
   assert.throws(() => readRolloutRequest(undefined), /ROLLOUT is missing/)
   const request = requestFor(api, apiTarget(2))
   assert.equal(readRolloutRequest(JSON.stringify(request)), request)
-  assert.throws(() => readRolloutRequest(JSON.stringify({ ...request, alarm: 'errors' })))
+  assert.throws(() => readRolloutRequest(JSON.stringify({ ...request, alarm: 'errors' })), /^Parse$/)
 })
 
 test('throttled calls are repeated, and a refused start ends the step with the words of AWS', async () => {

@@ -61,7 +61,11 @@ test('no text makes the reader throw anything but an unreadable record', async (
 
 test('only unreadable data counts as none', () => {
   assert.is(undefinedIfUnreadable(refusalOf('{}')), undefined)
-  assert.throws(() => undefinedIfUnreadable(new AppError('internal')))
+  const other = new AppError('internal')
+  assert.throws(
+    () => undefinedIfUnreadable(other),
+    (error: unknown) => error === other,
+  )
 })
 
 test('a kind of warning is logged once in an interval, with the number of those left out', () => {

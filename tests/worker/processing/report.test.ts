@@ -16,7 +16,10 @@ test('a report becomes evidence that manifests accept', async () => {
   const report = createReport({ attempt: 2 })
   report.foundTypeBy('signature')
   report.require('size', () => {})
-  assert.throws(() => report.require('type', failing))
+  assert.throws(
+    () => report.require('type', failing),
+    (error: unknown) => error instanceof AppError && error.code === 'image_corrupt',
+  )
   report.check('clamd', 'skipped')
   report.addLimits({ maxImageBytes: 5 })
   report.addTools({ sharp: '1.2.3' })
