@@ -15,7 +15,8 @@ const programFiles = '{api,worker,local}/src/**/{main,*-main}.ts'
 
 /**
  * Bundles the programs of packages/, so that each started process loads one file of ours instead of 300: a fifth of the CPU
- * time until an API instance has started, and half of a decoder's. A process that runs `packages/api/src/main.ts` runs its bundle if Node gets the returned option.
+ * time until an API instance has started, and half of a decoder's. A process that runs `packages/api/src/main.ts` runs its
+ * bundle if Node gets the returned option.
  *
  * Building takes some seconds, so it pays only for a run of many files. Planted mistakes need the files themselves.
  *
@@ -53,8 +54,7 @@ async function bundlePrograms(directory: string): Promise<string[]> {
     platform: 'node',
     conditions: ['@millrace/source'],
     target: `node${process.versions.node}`,
-    // Functions stay as they are written: the text of docs-page-plugin.ts is sent to browsers.
-    keepNames: false,
+    // Without keepNames, which changes functions: the text of docs-page-plugin.ts is sent to browsers.
     plugins: [onlyOwnModules, keepLocations],
     logLevel: 'error',
   })
@@ -66,8 +66,8 @@ async function bundlePrograms(directory: string): Promise<string[]> {
 const onlyOwnModules: Plugin = {
   name: 'only-own-modules',
   setup({ onResolve }) {
-    onResolve({ filter: /^[^./]/ }, ({ path, kind }) =>
-      kind === 'entry-point' || path.startsWith('@millrace/') ? undefined : { path, external: true },
+    onResolve({ filter: /^[^./]/ }, ({ path }) =>
+      path.startsWith('@millrace/') ? undefined : { path, external: true },
     )
   },
 }

@@ -67,25 +67,26 @@ export function newSweepState(last: SweepState | undefined, nowMs: number): Swee
 export function createSweepStateStore({ s3, bucket, log }: { s3: S3Client; bucket: string; log: Logger }) {
   let etag: string | undefined
 
-  async function readText(): Promise<{ text: string; etag: string | undefined }> {
-    const object = await s3.send(new GetObjectCommand({ Bucket: bucket, Key: sweepStateKey() }))
-    return { text: (await object.Body?.transformToString()) ?? '', etag: object.ETag }
+  /** @returns undefined if S3 has no state */
+  async function readText(): Promise<{ text: string; etag: string | undefined } | undefined> {
+    try {
+      const object = await s3.send(new GetObjectCommand({ Bucket: bucket, Key: sweepStateKey() }))
+      return { text: (await object.Body?.transformToString()) ?? '', etag: object.ETag }
+    } catch (error) {
+      if (error instanceof NoSuchKey) return undefined
+      throw error
+    }
   }
 
   return {
     /** @returns undefined if there was no sweep yet, or if this version cannot read its state */
     async read(): Promise<SweepState | undefined> {
-      try {
-        const stored = await readText()
-        etag = stored.etag
-        const state = parse(stored.text)
-        if (!state) log.warn({ event: 'sweep-state-unknown' }, 'the state of the sweep cannot be read')
-        return state
-      } catch (error) {
-        if (!(error instanceof NoSuchKey)) throw error
-        etag = undefined
-        return undefined
-      }
+      const stored = await readText()
+      etag = stored?.etag
+      const state = stored && parse(stored.text)
+      if (stored && !state)
+        log.warn({ event: 'sweep-state-unknown' }, 'the state of the sweep cannot be read')
+      return state
     },
 
     /** @throws Error if another process wrote the state since this one read it */
@@ -106,7 +107,7 @@ export function createSweepStateStore({ s3, bucket, log }: { s3: S3Client; bucke
         const status = error instanceof S3ServiceException ? error.$metadata.httpStatusCode : undefined
         if (!conflictStatuses.has(status)) throw error
         // The SDK repeats a request whose response was lost, although S3 has written it.
-        const stored = await readText().catch(() => undefined)
+        const stored = await readText()
         if (stored?.text === text) {
           etag = stored.etag
           return
