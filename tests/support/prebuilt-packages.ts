@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto'
-import { existsSync } from 'node:fs'
-import { mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { build, type Plugin } from 'esbuild'
+import { buildOnce } from './build-once.ts'
 
 const root = join(import.meta.dirname, '../..')
 
@@ -67,18 +67,15 @@ export async function prebuildPackages(): Promise<string> {
   const sources = [join(root, 'package-lock.json'), import.meta.filename]
   const hash = createHash('sha256').update(process.version)
   for (const path of sources) hash.update(await readFile(path))
-  const cache = join(root, 'node_modules/.cache')
-  const directory = join(cache, `millrace-packages-${hash.digest('hex').slice(0, 16)}`)
-  const register = join(directory, 'register.mjs')
-  if (!existsSync(register)) {
-    await mkdir(cache, { recursive: true })
-    const unfinished = await mkdtemp(join(cache, 'millrace-packages-unfinished-'))
-    await buildPackages(unfinished)
-    await writeFile(join(unfinished, 'register.mjs'), registerSource(directory))
-    // Another run may have built them at the same time.
-    await rename(unfinished, directory).catch(() => rm(unfinished, { recursive: true }))
-  }
-  return `--import=${pathToFileURL(register)}`
+  const directory = await buildOnce(
+    'millrace-packages',
+    hash.digest('hex'),
+    async ({ unfinished, directory }) => {
+      await buildPackages(unfinished)
+      await writeFile(join(unfinished, 'register.mjs'), registerSource(directory))
+    },
+  )
+  return `--import=${pathToFileURL(join(directory, 'register.mjs'))}`
 }
 
 const fileOf = (name: string) => `${name.replaceAll(/[@/]/g, '_')}.js`

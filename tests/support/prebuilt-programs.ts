@@ -1,12 +1,12 @@
 import { createHash } from 'node:crypto'
-import { existsSync, globSync } from 'node:fs'
-import { mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { globSync } from 'node:fs'
+import { readFile, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { build, type Plugin } from 'esbuild'
+import { buildOnce } from './build-once.ts'
 
 const packages = join(import.meta.dirname, '../../packages')
-const cache = join(import.meta.dirname, '../../node_modules/.cache')
 
 /** What a program of ours is made of. The console and the client run in browsers, and are built by their own tests. */
 const sourceFiles = '{api,worker,shared,local,local-s3,client,simulator}/{package.json,src/**/*.ts}'
@@ -28,17 +28,15 @@ export async function prebuildPrograms(): Promise<string> {
     hash.update(path).update(await readFile(join(packages, path)))
   }
   hash.update(await readFile(import.meta.filename))
-  const directory = join(cache, `millrace-programs-${hash.digest('hex').slice(0, 16)}`)
-  const register = join(directory, 'register.mjs')
-  if (!existsSync(register)) {
-    await mkdir(cache, { recursive: true })
-    const unfinished = await mkdtemp(join(cache, 'millrace-programs-unfinished-'))
-    const programs = await bundlePrograms(unfinished)
-    await writeFile(join(unfinished, 'register.mjs'), registerSource(directory, programs))
-    // Another run may have built them at the same time.
-    await rename(unfinished, directory).catch(() => rm(unfinished, { recursive: true }))
-  }
-  return `--import=${pathToFileURL(register)}`
+  const directory = await buildOnce(
+    'millrace-programs',
+    hash.digest('hex'),
+    async ({ unfinished, directory }) => {
+      const programs = await bundlePrograms(unfinished)
+      await writeFile(join(unfinished, 'register.mjs'), registerSource(directory, programs))
+    },
+  )
+  return `--import=${pathToFileURL(join(directory, 'register.mjs'))}`
 }
 
 /** @returns the programs, as paths below packages/ without `.ts` */

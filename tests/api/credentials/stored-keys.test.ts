@@ -202,6 +202,14 @@ test('an object that is not named as a key is none: it is neither listed nor rea
   const store = createKeyStore({ s3, bucket })
   assert.equal(await store.list(tenant, { limit: 10 }), { keys: [stored] })
   assert.equal(requests.splice(0), [`GET /${bucket}/${objectKey}?x-id=GetObject`])
+  const second = await direct.create({ ...fields, tenant })
+  proxy.intercept(() => 'pass')
+  assert.equal(await store.list(tenant, { limit: 1 }), { keys: [stored], nextCursor: stored.id })
+  const rest = await store.list(tenant, { after: stored.id, limit: 1 })
+  assert.equal(
+    rest.keys.map(({ id }) => id),
+    [second.stored.id],
+  )
   const listed = [...(await store.listObjects(AbortSignal.timeout(10_000))).keys()]
   assert.ok(listed.includes(objectKey))
   for (const Key of foreign) assert.not.ok(listed.includes(Key), Key)

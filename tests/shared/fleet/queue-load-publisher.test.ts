@@ -238,6 +238,26 @@ test('a failure of CloudWatch is logged once until it succeeds again, and a stop
   assert.equal(order, ['written', 'stopped'])
 })
 
+test('a stop waits for the request of each period, not only for the newest', async () => {
+  const released = Promise.withResolvers<void>()
+  let puts = 0
+  const one = startPublisher({
+    async putFleetMetrics() {
+      puts += 1
+      if (puts === 1) await released.promise
+    },
+  })
+  for (const period of [1, 2, 2]) await one.sample({ slots: 1 }, start + period * periodMs)
+  assert.is(puts, 2)
+  const order: string[] = []
+  const stopped = one.stop().then(() => order.push('stopped'))
+  for (let ping = 0; ping < 20; ping++) await redis.ping()
+  order.push('written')
+  released.resolve()
+  await stopped
+  assert.equal(order, ['written', 'stopped'])
+})
+
 test('the API takes the lease only after it was free for the whole delay', async () => {
   const realMonotonic = performance.now
   let nowMs = 0

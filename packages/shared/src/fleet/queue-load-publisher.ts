@@ -57,7 +57,8 @@ export function createQueueLoadPublisher(deps: {
   } = deps
   let timer: NodeJS.Timeout | undefined
   let sampling: Promise<void> | undefined
-  let writing: Promise<void> | undefined
+  /** The unfinished requests to CloudWatch. */
+  let writing: Promise<unknown> = Promise.resolve()
   let holds = false
   let freeSince: number | undefined
   let period: Period | undefined
@@ -123,7 +124,8 @@ export function createQueueLoadPublisher(deps: {
     await journal.addPoint({ ...point, demand })
     if (!putFleetMetrics) return demand
     // Sampling does not wait for CloudWatch, so a slow CloudWatch does not let the lease expire.
-    writing = attempt('metrics-failed', () => putFleetMetrics({ startedAtMs, samples, demand, finished }))
+    const write = attempt('metrics-failed', () => putFleetMetrics({ startedAtMs, samples, demand, finished }))
+    writing = Promise.all([writing, write])
     return demand
   }
 
@@ -149,7 +151,7 @@ export function createQueueLoadPublisher(deps: {
       timer = setInterval(sampleOnce, deps.samplePeriodMs).unref()
       sampleOnce()
     },
-    /** Releases the lease. If Redis does not respond, the lease expires. */
+    /** Waits for all requests to CloudWatch, and releases the lease. If Redis does not respond, the lease expires. */
     async stop(): Promise<void> {
       clearInterval(timer)
       await sampling

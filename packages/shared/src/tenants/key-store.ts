@@ -1,10 +1,4 @@
-import {
-  HeadObjectCommand,
-  ListObjectsV2Command,
-  NotFound,
-  paginateListObjectsV2,
-  type S3Client,
-} from '@aws-sdk/client-s3'
+import { HeadObjectCommand, NotFound, paginateListObjectsV2, type S3Client } from '@aws-sdk/client-s3'
 import Type, { type Static } from 'typebox'
 import { Compile } from 'typebox/compile'
 import { v7 } from 'uuid'
@@ -71,18 +65,24 @@ export function createKeyStore({ s3, bucket }: { s3: S3Client; bucket: string })
     return found
   }
 
-  async function listPage(tenant: string, options: { after?: string | undefined; limit: number }) {
+  /** Lists the objects of a tenant's keys. Others below its prefix, such as those that S3's console makes for folders, do not count. */
+  async function listKeys(tenant: string, options: { after?: string | undefined; limit: number }) {
     const { after, limit } = options
-    const page = await s3.send(
-      new ListObjectsV2Command({
+    const objectKeys: string[] = []
+    const pages = paginateListObjectsV2(
+      { client: s3, pageSize: limit },
+      {
         Bucket: bucket,
         Prefix: tenantApiKeysPrefix(tenantKey(tenant)),
-        MaxKeys: limit,
         ...(after !== undefined && { StartAfter: apiKeyKey(tenantKey(tenant), after) }),
-      }),
+      },
     )
-    const objectKeys = (page.Contents ?? []).flatMap(({ Key }) => (Key && parseApiKeyKey(Key) ? [Key] : []))
-    return { objectKeys, isTruncated: page.IsTruncated === true }
+    for await (const { Contents = [], IsTruncated = false } of pages) {
+      objectKeys.push(...Contents.flatMap(({ Key }) => (Key && parseApiKeyKey(Key) ? [Key] : [])))
+      const hasMore = IsTruncated || objectKeys.length > limit
+      if (objectKeys.length >= limit) return { objectKeys: objectKeys.slice(0, limit), hasMore }
+    }
+    return { objectKeys, hasMore: false }
   }
 
   /**
@@ -90,7 +90,7 @@ export function createKeyStore({ s3, bucket }: { s3: S3Client; bucket: string })
    * @throws AppError `too_many_keys`
    */
   async function makeRoom(tenant: string): Promise<void> {
-    const { objectKeys } = await listPage(tenant, { limit: maxKeysPerTenant })
+    const { objectKeys } = await listKeys(tenant, { limit: maxKeysPerTenant })
     if (objectKeys.length < maxKeysPerTenant) return
     const expired = (await readAll(objectKeys)).filter((key) => isExpired(key, Date.now()))
     for (const { id } of expired) await removeObject(apiKeyKey(tenantKey(tenant), id))
@@ -148,9 +148,9 @@ export function createKeyStore({ s3, bucket }: { s3: S3Client; bucket: string })
      * @returns the page, and the id after which the next one begins, if there may be more
      */
     async list(tenant: string, options: { after?: string | undefined; limit: number }) {
-      const { objectKeys, isTruncated } = await listPage(tenant, options)
+      const { objectKeys, hasMore } = await listKeys(tenant, options)
       const last = objectKeys.at(-1)
-      const nextCursor = isTruncated && last !== undefined ? parseApiKeyKey(last) : undefined
+      const nextCursor = hasMore && last !== undefined ? parseApiKeyKey(last) : undefined
       return { keys: await readAll(objectKeys), ...(nextCursor !== undefined && { nextCursor }) }
     },
 
