@@ -10,7 +10,7 @@ import { createBatches } from './transfers/batches.ts'
 import { createCancellation } from './transfers/cancellation.ts'
 import { createConnection } from './transfers/connection.ts'
 import { createFollowUploads } from './transfers/follow-uploads.ts'
-import { createInterruptedFiles } from './transfers/interrupted-files.ts'
+import { createInterruptedFiles, type InterruptedFiles } from './transfers/interrupted-files.ts'
 import { createKeptFiles } from './transfers/kept-files.ts'
 import { createNetworkWaits } from './transfers/network-waits.ts'
 import { openSession } from './transfers/open-session.ts'
@@ -29,11 +29,21 @@ import { createUploadStream, type UploadStream } from './transfers/upload-stream
  *
  * @param deps.identity opens the session before anything is sent
  * @param deps.stream follows the owner's uploads; shared with other rooms, so that a page has one
+ * @param deps.records remember unsent files for the page after this one: in IndexedDB, unless a test has its own
  */
-export function createSending(deps: { client: Client; identity: Identity; stream?: UploadStream }) {
-  const { client, identity, stream = createUploadStream({ client }) } = deps
+export function createSending(deps: {
+  client: Client
+  identity: Identity
+  stream?: UploadStream
+  records?: InterruptedFiles
+}) {
+  const {
+    client,
+    identity,
+    stream = createUploadStream({ client }),
+    records = createInterruptedFiles(),
+  } = deps
   const list = createSendingList()
-  const records = createInterruptedFiles()
   const connection = createConnection({
     apiAnswers: async (signal) => (await client.api.GET('/health', { signal })).response.ok,
   })
