@@ -1,3 +1,4 @@
+import { setImmediate as turn } from 'node:timers/promises'
 import * as assert from 'uvu/assert'
 import { suite } from '../support/suite.ts'
 import { chosenFile, interruptedFile, openSending, upload } from './support/open-sending.ts'
@@ -22,6 +23,37 @@ test('a file is shown as sent and then as the stream tells of its upload', async
   assert.equal([...ui.stored.values()], [])
   ui.stream().onChange?.(upload('1', { state: 'ready' }))
   await ui.shown(([file]) => file?.phase === 'ready')
+  ui.close()
+})
+
+test('an interrupted file that is opened twice at once is sent once', async () => {
+  const openings = [Promise.withResolvers<File>(), Promise.withResolvers<File>()]
+  const asked = [...openings]
+  const getFile = async () => (await asked.shift()?.promise) ?? chosenFile('cut.txt')
+  const ui = openSending({ interrupted: [interruptedFile('cut.txt', { getFile })] })
+  await ui.shown(([file]) => file?.phase === 'interrupted')
+  const goesOn = ui.sending.goOn(['cut.txt'])
+  openings[0]?.resolve(chosenFile('cut.txt'))
+  await ui.attempt(1)
+  openings[1]?.resolve(chosenFile('cut.txt'))
+  await goesOn
+  await turn()
+  assert.is(ui.attempts.length, 1)
+  ui.close()
+})
+
+test('an interrupted file that is chosen again while it cannot be opened shows no problem', async () => {
+  const opened = Promise.withResolvers<File>()
+  const ui = openSending({ interrupted: [interruptedFile('cut.txt', { getFile: () => opened.promise })] })
+  await ui.shown(([file]) => file?.phase === 'interrupted')
+  ui.sending.add([chosenFile('cut.txt')])
+  await ui.attempt(1)
+  opened.reject(new DOMException('It is gone.', 'NotFoundError'))
+  await turn()
+  const announced = ui.shown(([file]) => file?.uploadId === '1')
+  ui.attempts[0]?.announce('1')
+  await announced
+  assert.is(ui.sending.files.peek()[0]?.problem, undefined)
   ui.close()
 })
 

@@ -41,17 +41,21 @@ export function createRestoreFiles(deps: {
     return { key, filename, size, uploadId, reopens, phase: 'interrupted', sentBytes: 0, batch }
   }
 
+  function isInterrupted(key: string): boolean {
+    return list.get(key)?.phase === 'interrupted'
+  }
+
   async function reopen(key: string, phase: 'queued' | 'paused' = 'queued'): Promise<void> {
     const { handle } = kept.handlesOf(key)
-    if (!handle || list.get(key)?.phase !== 'interrupted') return
-    try {
-      const file = await handle.getFile()
+    if (!handle || !isInterrupted(key)) return
+    const file = await handle.getFile().catch(() => undefined)
+    // Meanwhile it may have been chosen, opened in another way, or forgotten.
+    if (!isInterrupted(key)) return
+    if (file) {
       batches.beginIfIdle()
       bringBack(key, { file, handle })
       list.change(key, { phase, size: file.size })
-    } catch {
-      list.change(key, { reopens: false, problem: 'It was moved or removed.' })
-    }
+    } else list.change(key, { reopens: false, problem: 'It was moved or removed.' })
     schedule()
   }
 
