@@ -57,6 +57,20 @@ test('an interrupted file that is chosen again while it cannot be opened shows n
   ui.close()
 })
 
+test('interrupted files go on although the browser does not ask for the folder of one of them', async () => {
+  const refuses = () => Promise.reject(new DOMException('There was no click.', 'SecurityError'))
+  const ui = openSending({
+    interrupted: [
+      interruptedFile('first.txt', { requestPermission: refuses }),
+      interruptedFile('second.txt', { requestPermission: async () => 'granted' }),
+    ],
+  })
+  await ui.shown((files) => files.length === 2)
+  await ui.sending.goOn(['first.txt', 'second.txt'])
+  assert.is((await ui.attempt(1)).filename, 'second.txt')
+  ui.close()
+})
+
 test('a paused file that the browser may read stays paused after a reload, and on the page after it', async () => {
   const ui = openSending({ interrupted: [interruptedFile('paused.txt', { isPaused: true })] })
   await ui.shown(([file]) => file?.phase === 'paused')

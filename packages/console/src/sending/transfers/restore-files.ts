@@ -85,7 +85,8 @@ export function createRestoreFiles(deps: {
       for (const key of keys) {
         const { handle, folder = handle } = kept.handlesOf(key)
         if (!handle || !folder) continue
-        const mayBeRead = allowed.get(folder) ?? (await askToRead(folder))
+        const mayBeRead = allowed.get(folder) ?? (await askToRead(folder).catch(() => false))
+        // The browser refuses to ask if the last click is some seconds ago. The next click asks.
         allowed.set(folder, mayBeRead)
         if (mayBeRead) await reopen(key)
       }
