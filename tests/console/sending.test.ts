@@ -71,6 +71,26 @@ test('interrupted files go on although the browser does not ask for the folder o
   ui.close()
 })
 
+test('a paused file that goes on after a reload is not paused on the page after it', async () => {
+  const ui = openSending({
+    interrupted: [
+      interruptedFile('opened.txt', { isPaused: true, requestPermission: async () => 'granted' }),
+      interruptedFile('chosen.txt', { isPaused: true, requestPermission: async () => 'granted' }),
+    ],
+  })
+  await ui.shown((files) => files.length === 2)
+  ui.sending.add([chosenFile('chosen.txt')])
+  await ui.sending.goOn(['opened.txt'])
+  assert.equal(
+    [...ui.stored.values()].map(({ filename, isPaused }) => [filename, isPaused]),
+    [
+      ['opened.txt', false],
+      ['chosen.txt', false],
+    ],
+  )
+  ui.close()
+})
+
 test('a paused file that the browser may read stays paused after a reload, and on the page after it', async () => {
   const ui = openSending({ interrupted: [interruptedFile('paused.txt', { isPaused: true })] })
   await ui.shown(([file]) => file?.phase === 'paused')

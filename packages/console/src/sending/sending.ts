@@ -59,6 +59,7 @@ export function createSending(deps: {
   const { add, addUnreadable, bringBack } = createAddFiles({
     list,
     kept,
+    records,
     batches,
     totalRate,
     tasks,

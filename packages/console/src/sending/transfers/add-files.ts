@@ -2,6 +2,7 @@ import { type AddedFile, filenameOf } from '../added-file.ts'
 import { isDone, type SendingFile } from '../sending-file.ts'
 import type { Batches } from './batches.ts'
 import type { Cancellation } from './cancellation.ts'
+import type { InterruptedFiles } from './interrupted-files.ts'
 import type { KeptFiles } from './kept-files.ts'
 import type { SendFailures } from './send-failures.ts'
 import type { SendTasks } from './send-tasks.ts'
@@ -16,6 +17,7 @@ import type { TotalRate } from './total-rate.ts'
 export function createAddFiles(deps: {
   list: SendingList
   kept: KeptFiles
+  records: InterruptedFiles
   batches: Batches
   totalRate: TotalRate
   tasks: SendTasks
@@ -23,7 +25,7 @@ export function createAddFiles(deps: {
   cancellation: Cancellation
   schedule: () => void
 }) {
-  const { list, kept, batches, totalRate, tasks, failures, cancellation, schedule } = deps
+  const { list, kept, records, batches, totalRate, tasks, failures, cancellation, schedule } = deps
 
   function newFile(added: AddedFile): SendingFile {
     const key = newKey()
@@ -33,12 +35,13 @@ export function createAddFiles(deps: {
     return { key, filename: filenameOf(added), size, phase: 'queued', sentBytes: 0, batch }
   }
 
-  /** Sends an interrupted or failed file whose bytes are here again. */
-  function bringBack(key: string, added: AddedFile): void {
+  /** Sends an interrupted or failed file whose bytes are here again; or keeps it paused. */
+  function bringBack(key: string, added: AddedFile, phase: 'queued' | 'paused' = 'queued'): void {
     if (!kept.renew(key, added)) return
     tasks.forget(key)
     failures.forget(key)
-    list.change(key, { phase: 'queued', problem: undefined, batch: batches.current() })
+    list.change(key, { phase, problem: undefined, batch: batches.current() })
+    records.update(key, { isPaused: phase === 'paused' })
   }
 
   return {

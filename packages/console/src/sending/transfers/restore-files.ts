@@ -53,8 +53,8 @@ export function createRestoreFiles(deps: {
     if (!isInterrupted(key)) return
     if (file) {
       batches.beginIfIdle()
-      bringBack(key, { file, handle })
-      list.change(key, { phase, size: file.size })
+      bringBack(key, { file, handle }, phase)
+      list.change(key, { size: file.size })
     } else list.change(key, { reopens: false, problem: 'It was moved or removed.' })
     schedule()
   }
