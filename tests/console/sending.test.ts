@@ -1,4 +1,5 @@
 import { setImmediate as turn } from 'node:timers/promises'
+import { SendError } from '@millrace/client'
 import * as assert from 'uvu/assert'
 import { suite } from '../support/suite.ts'
 import { chosenFile, interruptedFile, openSending, upload } from './support/open-sending.ts'
@@ -96,6 +97,38 @@ test('a paused file that the browser may read stays paused after a reload, and o
   await ui.shown(([file]) => file?.phase === 'paused')
   assert.is(ui.stored.get('paused.txt')?.isPaused, true)
   assert.is(ui.attempts.length, 0)
+  ui.close()
+})
+
+test('a file that was paused before the session was open is paused on the page after it', async () => {
+  const opened = Promise.withResolvers<void>()
+  const ui = openSending({ opened: opened.promise })
+  ui.sending.add([chosenFile('note.txt'), chosenFile('other.txt')])
+  ui.sending.pause(ui.sending.files.peek()[0]?.key ?? '')
+  opened.resolve()
+  await ui.attempt(1)
+  assert.equal(
+    [...ui.stored.values()].map(({ filename, isPaused = false }) => [filename, isPaused]),
+    [
+      ['note.txt', true],
+      ['other.txt', false],
+    ],
+  )
+  ui.close()
+})
+
+test('the page after this one knows the upload of a file that has failed and is tried again', async () => {
+  const ui = openSending()
+  ui.sending.add([chosenFile('note.txt')])
+  const attempt = await ui.attempt(1)
+  attempt.announce('1')
+  attempt.end(new SendError(400, 'The storage returned status 400.'))
+  await ui.shown(([file]) => file?.phase === 'failed')
+  await ui.sending.retry(ui.sending.files.peek()[0]?.key ?? '')
+  assert.equal(
+    [...ui.stored.values()].map(({ uploadId }) => uploadId),
+    ['1'],
+  )
   ui.close()
 })
 

@@ -24,11 +24,13 @@ export function createKeptFiles(deps: { records: InterruptedFiles; identity: Pic
   const kept = new Map<string, KeptFile>()
   let lastAddedAt = 0
 
-  function recordOf({ key, filename, size }: SendingFile): Omit<InterruptedFile, 'page'> {
+  function recordOf({ key, filename, size, phase, uploadId }: SendingFile): Omit<InterruptedFile, 'page'> {
     const { lastModified = 0, addedAt = 0, handle, folder } = kept.get(key) ?? {}
     const owner = identity.session.value?.createdAt ?? ''
     return {
       ...{ key, filename, size, lastModified, owner, addedAt },
+      ...(uploadId !== undefined && { uploadId }),
+      ...(phase === 'paused' && { isPaused: true }),
       ...(handle && { handle }),
       ...(folder && { folder }),
     }
