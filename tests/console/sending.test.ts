@@ -2,7 +2,7 @@ import { setImmediate as turn } from 'node:timers/promises'
 import { SendError } from '@millrace/client'
 import * as assert from 'uvu/assert'
 import { suite } from '../support/suite.ts'
-import { chosenFile, interruptedFile, openSending, upload } from './support/open-sending.ts'
+import { chosenFile, interruptedFile, notFound, openSending, upload } from './support/open-sending.ts'
 import { providePageGlobals } from './support/page-globals.ts'
 
 const test = suite('sending in the console, without a browser')
@@ -129,6 +129,18 @@ test('the page after this one knows the upload of a file that has failed and is 
     [...ui.stored.values()].map(({ uploadId }) => uploadId),
     ['1'],
   )
+  ui.close()
+})
+
+test('a sent file that was erased while the stream was interrupted leaves the list', async () => {
+  const ui = openSending({ get: () => Promise.reject(notFound) })
+  ui.sending.add([chosenFile('note.txt')])
+  const attempt = await ui.attempt(1)
+  attempt.announce('1')
+  attempt.end(upload('1'))
+  await ui.shown(([file]) => file?.phase === 'sent')
+  ui.stream().onSnapshot?.([], undefined)
+  await ui.shown((files) => files.length === 0)
   ui.close()
 })
 

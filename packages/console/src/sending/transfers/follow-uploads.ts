@@ -1,6 +1,7 @@
 import type { Client, Upload, UploadProgress } from '@millrace/client'
 import { isActive, isProcessed, isUnsent } from '../sending-file.ts'
 import type { Cancellation } from './cancellation.ts'
+import { describeFailure } from './describe-failure.ts'
 import type { SendingList } from './sending-list.ts'
 import type { UploadStream } from './upload-stream.ts'
 
@@ -37,7 +38,9 @@ export function createFollowUploads(deps: {
     const told = new Set(uploads.map(({ id }) => id))
     for (const { uploadId } of list.filter(isProcessed)) {
       if (uploadId === undefined || told.has(uploadId)) continue
-      await client.get(uploadId).then(onUpload, () => undefined)
+      await client.get(uploadId).then(onUpload, (error: unknown) => {
+        if (describeFailure(error).kind === 'erased') onErased(uploadId)
+      })
     }
   }
 
