@@ -1,3 +1,4 @@
+import type { SendingFile } from '../sending-file.ts'
 import { createBackoff } from './backoff.ts'
 import type { Connection } from './connection.ts'
 import { describeFailure } from './describe-failure.ts'
@@ -26,10 +27,9 @@ export function createSendFailures(deps: {
   const backoff = createBackoff({ onEnd: queueAgain })
 
   function queueAgain(): void {
-    const isWaiting = (key: string) => tasks.stateOf(key) === 'failed'
-    for (const { key } of list.filter(
-      ({ phase, key }) => phase === 'waiting-for-network' && isWaiting(key),
-    )) {
+    const isOver = ({ key, phase }: SendingFile) =>
+      phase === 'waiting-for-network' && tasks.stateOf(key) === 'failed'
+    for (const { key } of list.filter(isOver)) {
       list.change(key, { phase: 'queued', problem: undefined })
     }
     schedule()
@@ -54,7 +54,7 @@ export function createSendFailures(deps: {
     },
 
     /** Whether no file may start, because something failed that may succeed later. */
-    areRecent: (): boolean => backoff.isWaiting(),
+    isWaiting: backoff.isWaiting,
 
     /** Lets files start again, those that wait too. */
     endWait: backoff.end,

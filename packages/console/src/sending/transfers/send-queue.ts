@@ -23,7 +23,7 @@ export function createSendQueue(deps: {
 
   function run(): void {
     isScheduled = false
-    if (isOpen && connection.state.peek() === 'online' && !failures.areRecent()) {
+    if (isOpen && connection.state.peek() === 'online' && !failures.isWaiting()) {
       for (const { key } of nextToSend(list.filter(({ key }) => !cancellation.isErasing(key)))) {
         tasks.start(key)
       }
