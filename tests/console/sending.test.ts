@@ -7,15 +7,19 @@ import { providePageGlobals } from './support/page-globals.ts'
 
 const test = suite('sending in the console, without a browser')
 
+const pages: ReturnType<typeof openSending>[] = []
 let page: ReturnType<typeof providePageGlobals>
 
-test.before(() => {
+test.before.each(() => {
   page = providePageGlobals()
 })
-test.after(() => page?.close())
+test.after.each(async () => {
+  for (const ui of pages.splice(0)) await ui.close()
+  page?.close()
+})
 
 test('a file is shown as sent and then as the stream tells of its upload', async () => {
-  const ui = openSending()
+  const ui = open()
   ui.sending.add([chosenFile('note.txt')])
   const attempt = await ui.attempt(1)
   attempt.announce('1')
@@ -24,14 +28,13 @@ test('a file is shown as sent and then as the stream tells of its upload', async
   assert.equal([...ui.stored.values()], [])
   ui.stream().onChange?.(upload('1', { state: 'ready' }))
   await ui.shown(([file]) => file?.phase === 'ready')
-  ui.close()
 })
 
 test('an interrupted file that is opened twice at once is sent once', async () => {
   const openings = [Promise.withResolvers<File>(), Promise.withResolvers<File>()]
   const asked = [...openings]
   const getFile = async () => (await asked.shift()?.promise) ?? chosenFile('cut.txt')
-  const ui = openSending({ interrupted: [interruptedFile('cut.txt', { getFile })] })
+  const ui = open({ interrupted: [interruptedFile('cut.txt', { getFile })] })
   await ui.shown(([file]) => file?.phase === 'interrupted')
   const goesOn = ui.sending.goOn(['cut.txt'])
   openings[0]?.resolve(chosenFile('cut.txt'))
@@ -40,12 +43,11 @@ test('an interrupted file that is opened twice at once is sent once', async () =
   await goesOn
   await turn()
   assert.is(ui.attempts.length, 1)
-  ui.close()
 })
 
 test('an interrupted file that is chosen again while it cannot be opened shows no problem', async () => {
   const opened = Promise.withResolvers<File>()
-  const ui = openSending({ interrupted: [interruptedFile('cut.txt', { getFile: () => opened.promise })] })
+  const ui = open({ interrupted: [interruptedFile('cut.txt', { getFile: () => opened.promise })] })
   await ui.shown(([file]) => file?.phase === 'interrupted')
   ui.sending.add([chosenFile('cut.txt')])
   await ui.attempt(1)
@@ -55,12 +57,11 @@ test('an interrupted file that is chosen again while it cannot be opened shows n
   ui.attempts[0]?.announce('1')
   await announced
   assert.is(ui.sending.files.peek()[0]?.problem, undefined)
-  ui.close()
 })
 
 test('interrupted files go on although the browser does not ask for the folder of one of them', async () => {
   const refuses = () => Promise.reject(new DOMException('There was no click.', 'SecurityError'))
-  const ui = openSending({
+  const ui = open({
     interrupted: [
       interruptedFile('first.txt', { requestPermission: refuses }),
       interruptedFile('second.txt', { requestPermission: async () => 'granted' }),
@@ -69,11 +70,10 @@ test('interrupted files go on although the browser does not ask for the folder o
   await ui.shown((files) => files.length === 2)
   await ui.sending.goOn(['first.txt', 'second.txt'])
   assert.is((await ui.attempt(1)).filename, 'second.txt')
-  ui.close()
 })
 
 test('a paused file that goes on after a reload is not paused on the page after it', async () => {
-  const ui = openSending({
+  const ui = open({
     interrupted: [
       interruptedFile('opened.txt', { isPaused: true, requestPermission: async () => 'granted' }),
       interruptedFile('chosen.txt', { isPaused: true, requestPermission: async () => 'granted' }),
@@ -89,23 +89,21 @@ test('a paused file that goes on after a reload is not paused on the page after 
       ['chosen.txt', false],
     ],
   )
-  ui.close()
 })
 
 test('a paused file that the browser may read stays paused after a reload, and on the page after it', async () => {
-  const ui = openSending({ interrupted: [interruptedFile('paused.txt', { isPaused: true })] })
+  const ui = open({ interrupted: [interruptedFile('paused.txt', { isPaused: true })] })
   await ui.shown(([file]) => file?.phase === 'paused')
   assert.is(ui.stored.get('paused.txt')?.isPaused, true)
   assert.is(ui.attempts.length, 0)
-  ui.close()
 })
 
 test('a file that was paused before the session was open is paused on the page after it', async () => {
-  const opened = Promise.withResolvers<void>()
-  const ui = openSending({ opened: opened.promise })
+  const session = Promise.withResolvers<void>()
+  const ui = open({ opened: session.promise })
   ui.sending.add([chosenFile('note.txt'), chosenFile('other.txt')])
   ui.sending.pause(ui.sending.files.peek()[0]?.key ?? '')
-  opened.resolve()
+  session.resolve()
   await ui.attempt(1)
   assert.equal(
     [...ui.stored.values()].map(({ filename, isPaused = false }) => [filename, isPaused]),
@@ -114,11 +112,10 @@ test('a file that was paused before the session was open is paused on the page a
       ['other.txt', false],
     ],
   )
-  ui.close()
 })
 
 test('the page after this one knows the upload of a file that has failed and is tried again', async () => {
-  const ui = openSending()
+  const ui = open()
   ui.sending.add([chosenFile('note.txt')])
   const attempt = await ui.attempt(1)
   attempt.announce('1')
@@ -129,11 +126,10 @@ test('the page after this one knows the upload of a file that has failed and is 
     [...ui.stored.values()].map(({ uploadId }) => uploadId),
     ['1'],
   )
-  ui.close()
 })
 
 test('a sent file that was erased while the stream was interrupted leaves the list', async () => {
-  const ui = openSending({ get: () => Promise.reject(notFound) })
+  const ui = open({ get: () => Promise.reject(notFound) })
   ui.sending.add([chosenFile('note.txt')])
   const attempt = await ui.attempt(1)
   attempt.announce('1')
@@ -141,7 +137,44 @@ test('a sent file that was erased while the stream was interrupted leaves the li
   await ui.shown(([file]) => file?.phase === 'sent')
   ui.stream().onSnapshot?.([], undefined)
   await ui.shown((files) => files.length === 0)
-  ui.close()
+})
+
+test('a file that is cancelled twice is sent again only after its first erasure has ended', async () => {
+  const erased = Promise.withResolvers<void>()
+  const ui = open({ erased: erased.promise })
+  ui.sending.add([chosenFile('note.txt')])
+  await ui.attempt(1)
+  const key = ui.sending.files.peek()[0]?.key ?? ''
+  ui.sending.cancel(key)
+  await ui.sending.retry(key)
+  ui.sending.cancel(key)
+  await turn()
+  await ui.sending.retry(key)
+  await turn()
+  assert.is(ui.attempts.length, 1)
+  erased.resolve()
+  await ui.attempt(2)
+})
+
+test('a file that was erased elsewhere is sent again only after its attempt has ended', async () => {
+  const erased = Promise.withResolvers<void>()
+  const ui = open({ erased: erased.promise })
+  ui.sending.add([chosenFile('note.txt')])
+  const attempt = await ui.attempt(1)
+  attempt.announce('1')
+  ui.stream().onErased?.({ id: '1' })
+  await ui.shown(([file]) => file?.problem === 'It was deleted elsewhere.')
+  await ui.sending.retry(ui.sending.files.peek()[0]?.key ?? '')
+  await turn()
+  assert.is(ui.attempts.length, 1)
+  erased.resolve()
+  await ui.attempt(2)
 })
 
 test.run()
+
+function open(options?: Parameters<typeof openSending>[0]) {
+  const ui = openSending(options)
+  pages.push(ui)
+  return ui
+}

@@ -8,7 +8,7 @@ import {
 } from '@millrace/client'
 import { createIdentity } from '../../../packages/console/src/frame/identity.ts'
 import { createSending } from '../../../packages/console/src/sending/sending.ts'
-import type { SendingFile } from '../../../packages/console/src/sending/sending-file.ts'
+import { isUnsent, type SendingFile } from '../../../packages/console/src/sending/sending-file.ts'
 import type {
   InterruptedFile,
   InterruptedFiles,
@@ -92,15 +92,22 @@ type Attempt = {
  * @param options.interrupted what earlier pages did not finish
  * @param options.get what the API tells of an upload
  * @param options.opened when the session is open
+ * @param options.erased when aborted attempts are erased
  */
 export function openSending(
   options: {
     interrupted?: InterruptedFile[]
     get?: (id: string) => Promise<Upload>
     opened?: Promise<unknown>
+    erased?: Promise<unknown>
   } = {},
 ) {
-  const { interrupted = [], get = () => Promise.reject(notFound), opened = Promise.resolve() } = options
+  const {
+    interrupted = [],
+    get = () => Promise.reject(notFound),
+    opened = Promise.resolve(),
+    erased,
+  } = options
   const attempts: Attempt[] = []
   const waiting = new Set<() => void>()
   let stream: WatchOptions = {}
@@ -118,6 +125,8 @@ export function openSending(
     },
     startUpload(_file: Blob, { filename = '', onAnnounced }: UploadOptions = {}) {
       const { promise: sent, resolve, reject } = Promise.withResolvers<Upload>()
+      // As of the client, whose promise need not be handled.
+      sent.catch(() => undefined)
       let state: UploadTask['state'] = 'sending'
       const task: UploadTask = {
         id: undefined,
@@ -130,6 +139,7 @@ export function openSending(
         async abort() {
           state = 'aborted'
           reject(new DOMException('The upload is aborted.', 'AbortError'))
+          await erased
         },
       }
       attempts.push({
@@ -170,17 +180,20 @@ export function openSending(
       return promise
     },
 
-    /** Resolves when the page shows files of which something is so. */
-    shown(isSo: (files: readonly SendingFile[]) => boolean): Promise<void> {
-      const { promise, resolve } = Promise.withResolvers<void>()
-      const stop = sending.files.subscribe((files) => isSo(files) && resolve())
-      return promise.finally(stop)
-    },
+    shown,
 
     /** Ends all that still has a timer. */
-    close() {
+    async close(): Promise<void> {
       sending.cancelAll()
+      await shown((files) => !files.some(isUnsent))
     },
+  }
+
+  /** Resolves when the page shows files of which something is so. */
+  function shown(isSo: (files: readonly SendingFile[]) => boolean): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>()
+    const stop = sending.files.subscribe((files) => isSo(files) && resolve())
+    return promise.finally(stop)
   }
 }
 

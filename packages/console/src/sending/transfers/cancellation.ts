@@ -27,23 +27,23 @@ export function createCancellation(deps: {
     const file = list.get(key)
     if (!file) return
     if (!(isUnsent(file) || file.phase === 'interrupted' || tasks.canBeSent(key))) return
-    const erasure = stop(key).finally(() => {
-      if (erasures.get(key) === erasure) erasures.delete(key)
-      schedule()
-    })
-    erasures.set(key, erasure)
+    stop(key)
     if (file.phase === 'interrupted') remove(key)
     else list.change(key, { phase: 'cancelled', uploadId: undefined, bytesPerSecond: undefined })
     schedule()
   }
 
-  /** Stops sending a file. @returns the end of its erasure, which never fails */
-  function stop(key: string): Promise<unknown> {
+  /** Stops sending a file, and erases what S3 has of it. */
+  function stop(key: string): void {
     const { uploadId } = list.get(key) ?? {}
     records.forget([key])
-    // What cannot be erased now expires by itself.
     const erased = tasks.abort(key) ?? (uploadId === undefined ? undefined : client.erase(uploadId))
-    return Promise.resolve(erased).catch(() => undefined)
+    // What cannot be erased now expires by itself.
+    const ended = Promise.allSettled([erasures.get(key), erased]).then(() => {
+      if (erasures.get(key) === ended) erasures.delete(key)
+      schedule()
+    })
+    erasures.set(key, ended)
   }
 
   /** Removes a file from the list, if nothing happens with it any more. What is left of a failed file is erased. */
