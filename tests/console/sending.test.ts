@@ -136,6 +136,8 @@ test('a sent file that was erased while the stream was interrupted leaves the li
   attempt.end(upload('1'))
   await ui.shown(([file]) => file?.phase === 'sent')
   ui.stream().onSnapshot?.([], undefined)
+  await turn()
+  assert.ok(ui.stream().signal?.aborted, 'The page still follows it.')
   await ui.shown((files) => files.length === 0)
 })
 
