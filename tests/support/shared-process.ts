@@ -5,7 +5,7 @@ import { dirname, relative } from 'node:path'
  * Folders whose files run several to a process. Most of their time is spent on loading and compiling the same modules, which
  * further files of a process find loaded and compiled.
  */
-const sharingFolders = ['api', 'client', 'local', 'local-s3', 'shared', 'worker']
+const sharingFolders = ['api', 'client', 'console', 'local', 'local-s3', 'shared', 'worker']
 /** Folders all of whose files run in one process: they share a browser and a running system as well, see shared-resources.ts. */
 const alwaysSharingFolders = ['browser']
 /** Files of one process. With more, the last lanes would wait for a long group. */

@@ -1,5 +1,5 @@
 import { createStore, delMany, entries, getMany, setMany, type UseStore } from 'idb-keyval'
-import { isFileHandle, isFolderHandle } from './file-handles.ts'
+import { isFileHandle, isFolderHandle } from '../file-handles.ts'
 
 /** A file that an earlier page did not send to the end. */
 export type InterruptedFile = {
@@ -89,6 +89,8 @@ export function createInterruptedFiles() {
     return taken
   }
 }
+
+export type InterruptedFiles = ReturnType<typeof createInterruptedFiles>
 
 function open(): UseStore | undefined {
   return typeof indexedDB === 'undefined' ? undefined : createStore('millrace-sending', 'files')

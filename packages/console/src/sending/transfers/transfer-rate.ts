@@ -30,3 +30,5 @@ export function createTransferRate(now: () => number = () => performance.now()) 
     },
   }
 }
+
+export type TransferRate = ReturnType<typeof createTransferRate>

@@ -1,5 +1,5 @@
 import { signal } from '@preact/signals'
-import type { SendingFile } from './sending-file.ts'
+import type { SendingFile } from '../sending-file.ts'
 
 /** Changes are shown at most this often, in ms: thousands of files change some hundred times a second. */
 const periodMs = 100
@@ -24,8 +24,9 @@ export function createSendingList() {
     /** All files, in the order in which they were added; for pages. */
     shown,
     get: (key: string): SendingFile | undefined => files.get(key),
-    /** All files as they are now. */
-    all: (): IterableIterator<SendingFile> => files.values(),
+    /** Files as they are now, in the order in which they were added. */
+    filter: (isMeant: (file: SendingFile) => boolean): SendingFile[] => [...files.values()].filter(isMeant),
+    some: (isMeant: (file: SendingFile) => boolean): boolean => [...files.values()].some(isMeant),
     /** The file of an upload as it is now. */
     ofUpload(uploadId: string): SendingFile | undefined {
       return files.get(keysOfUploads.get(uploadId) ?? '')
@@ -61,3 +62,5 @@ export function createSendingList() {
     },
   }
 }
+
+export type SendingList = ReturnType<typeof createSendingList>

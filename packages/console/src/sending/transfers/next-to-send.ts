@@ -1,4 +1,4 @@
-import { isActive, type SendingFile } from './sending-file.ts'
+import { isActive, type SendingFile } from '../sending-file.ts'
 
 /**
  * Files above this size, in bytes, are sent in parts. Four parts of a file are sent at once, so one such file and two small
