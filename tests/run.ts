@@ -113,9 +113,21 @@ async function provideClamd(files: string[]) {
   })
 }
 
-/** Installs SST's platform if the test that runs sst.config.ts will run. */
-async function providePlatform(files: string[]) {
-  if (files.some((path) => relative(root, path) === 'stacks/cloud.test.ts')) await provideSstPlatform(print)
+/** The test that runs sst.config.ts. */
+function needsPlatform(path: string): boolean {
+  return relative(root, path) === 'stacks/cloud.test.ts'
+}
+
+/** Installs SST's platform while other files run. @returns whether it is installed; otherwise the run has failed */
+async function hasPlatform(): Promise<boolean> {
+  try {
+    await provideSstPlatform(print)
+    return true
+  } catch (error) {
+    if (!(error instanceof StartError)) throw error
+    failRun(error.message)
+    return false
+  }
 }
 
 async function runAll(files: string[], environment: NodeJS.ProcessEnv) {
@@ -123,6 +135,7 @@ async function runAll(files: string[], environment: NodeJS.ProcessEnv) {
   const limitMs = Number(values['limit-seconds']) * 1000
   /** Runs the files of one process. If one of them ends it, the files after that one run in another. */
   const runGroup = async (group: string[]) => {
+    if (group.some(needsPlatform) && !(await hasPlatform())) return
     for (let rest = group; rest.length > 0 && !stopping.signal.aborted; ) {
       const ended = await runTestFiles(rest, { environment, limitMs, signal: stopping.signal })
       for (const result of ended) show(result)
@@ -165,7 +178,6 @@ async function runWithServices(files: string[]) {
   try {
     await provideChromium(files)
     await provideClamd(files)
-    await providePlatform(files)
     const redis = await openTestRedis(print)
     try {
       const nodeOptions = [process.env['NODE_OPTIONS']]

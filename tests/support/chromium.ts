@@ -37,6 +37,8 @@ const testFlags = [
   '--hide-scrollbars',
   '--mute-audio',
   '--force-color-profile=srgb',
+  // Without a graphics card, each frame of an animation costs as much as a test's step.
+  '--force-prefers-reduced-motion',
   // A mouse, which a machine without a screen has not.
   '--blink-settings=primaryHoverType=2,availableHoverTypes=2,primaryPointerType=4,availablePointerTypes=4',
   // Several pages at once, of which none may wait for the others.
