@@ -44,6 +44,22 @@ test('a form that ends in the headers of a part, or in a part, ends with an erro
   }
 })
 
+test('a form that ends while its file is read ends with an error: of the file, and of what would follow', async () => {
+  for (const [rest, bytes] of [
+    ['', 'invalid_request'],
+    ['\r\n--b\r\ncontent-disp', 'read'],
+  ] as const) {
+    const body = new PassThrough()
+    const form = readForm(body, contentType)
+    body.write('--b\r\ncontent-disposition: form-data; name="a"; filename="b"\r\n\r\nx')
+    const file = await form.nextFile()
+    assert.ok(file)
+    const outcomes = [file.bytes.toArray(), form.nextFile(), file.confirm()].map(codeOf)
+    body.end(rest)
+    assert.equal(await Promise.all(outcomes), [bytes, 'invalid_request', 'invalid_request'], rest)
+  }
+})
+
 /** Reads a form that arrives in pieces of a size. */
 async function readInPieces(bytes: Buffer, size: number) {
   const body = new PassThrough()

@@ -44,7 +44,11 @@ export function readFormParts(
     body.unpipe(dicer)
     dicer.destroy()
     parts.destroy(error)
-    for (const part of unread) part.destroy(error)
+    for (const part of unread) {
+      // Dicer gives an incomplete part an error of its own, after this one. Who reads the part gets this one, when it closes.
+      part.removeAllListeners('error').on('error', () => undefined)
+      part.destroy(error)
+    }
   }
   const malformed = (cause?: unknown) => end(invalidForm('The form is incomplete or malformed.', cause))
 
