@@ -11,18 +11,20 @@ const alwaysSharingFolders = ['browser']
 /** Files of one process. With more, the last lanes would wait for a long group. */
 const filesPerProcess = 16
 
-/** What a file says that needs a process of its own. Each says what another file of the process would change or notice. */
-const needsOwnProcess = [
-  // Processes, which a file may leave behind and which are killed when the file's own process ends.
-  /child_process|worker_threads|startApiProcess|startServices|startSystem|startWithN|spawnWorker|spawnDecoder|runCommand|run-command|run-chaos/,
-  // Memory, garbage, delays of the event loop and CPU time are those of the whole process.
-  /VmHWM|memoryUsage|[hH]eap|node:v8|\bgc\b|collectGarbage|eventLoop|EventLoop|EVENT_LOOP|cpuUsage|resourceUsage|PerformanceObserver/,
-  // The environment, global objects, signals.
-  /process\.env(\.\w+|\['\w+'\]) = |delete process\.env|process\.(on|once|emit|kill|exit|chdir|cwd)\b|globalThis|mock\.|fakeClock|fake-clock/,
-]
-
 /** What a file says that starts several processes, each as busy as the file's own. */
 const systemWords = /startSystem|startWithN|startServices|run-chaos|spawnWorker/
+
+/** What a file says that needs a process of its own. Each says what another file of the process would change or notice. */
+const needsOwnProcess = [
+  // What runs beside others must be known before they are grouped, see `startsSystems`.
+  systemWords,
+  // Threads and decoders, which a file may leave behind, and which end with its process.
+  /worker_threads|spawnDecoder/,
+  // Memory, garbage, delays of the event loop and CPU time are those of the whole process.
+  /VmHWM|memoryUsage|\bheap|node:v8|\bgc\b|collectGarbage|eventLoopUtilization|monitorEventLoopDelay|process\.cpuUsage|resourceUsage|PerformanceObserver/,
+  // The environment, global objects, signals.
+  /process\.env(\.\w+|\['\w+'\]) = |delete process\.env|process\.(on|once|emit|kill|exit|chdir|cwd)\b|globalThis|fakeClock|fake-clock/,
+]
 
 /** Returns whether a test file starts several busy processes. */
 export function startsSystems(path: string): boolean {
