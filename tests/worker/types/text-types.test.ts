@@ -85,7 +85,21 @@ const texts: [name: string, bytes: string | Buffer, mediaType: string | undefine
   ['UTF-16', utf16('Größe 😀'), 'text/plain'],
   ['big-endian UTF-16', utf16('Größe 😀', { bigEndian: true }), 'text/plain'],
   ['text with colours of a terminal', '\x1b[31mred\x1b[0m\n', 'text/plain'],
-  ['Latin-1', Buffer.from('Größe und Länge\n', 'latin1'), undefined],
+  ['Latin-1', Buffer.from('Größe und Länge\n', 'latin1'), 'text/plain'],
+  ['Windows-1252', Buffer.from('\x84Größe\x93 \x96 5 \x80\n', 'latin1'), 'text/plain'],
+  [
+    'CSV in Windows-1252',
+    Buffer.from('Name;Größe\r\nA;1 \x80\r\nB;2\r\nC;3\r\nD;4\r\n', 'latin1'),
+    'text/csv',
+  ],
+  ['JSON in Latin-1', Buffer.from('{"size":"Größe"}', 'latin1'), 'text/plain'],
+  ['Latin-1 after a byte order mark of UTF-8', Buffer.from('\xef\xbb\xbfGröße', 'latin1'), undefined],
+  ['a byte that Windows-1252 does not have', Buffer.from('Größe und \x81\n', 'latin1'), undefined],
+  [
+    'a picture of bright bytes',
+    Buffer.from(`P6\n9 9\n255\n${'\xe4\xf0\xfa'.repeat(81)}`, 'latin1'),
+    undefined,
+  ],
   ['text with a NUL', 'hello\0world, hello', undefined],
   ['UTF-16 with half a character', Buffer.concat([utf16('hello'), Buffer.from([0])]), undefined],
   ['UTF-16 with a lone surrogate', utf16('hello \ud800 world'), undefined],
@@ -114,6 +128,19 @@ test('a text that goes on with other bytes is unknown', async () => {
   const binary = Buffer.alloc(100_000, '\x01\x02\xff\x00', 'latin1')
   assert.is(await typeOf(Buffer.concat([text, binary])), undefined)
   assert.is(await typeOf(Buffer.concat([text, binary, text])), undefined)
+})
+
+test('a long text in Latin-1 is text wherever its first umlaut is, and none if other bytes follow', async () => {
+  const ascii = Buffer.alloc(40_000, 'a line of text\n')
+  const umlauts = Buffer.from('Größe\n'.repeat(5_000), 'latin1')
+  const cases: [bytes: Buffer, mediaType: string | undefined][] = [
+    [Buffer.concat([umlauts, ascii]), 'text/plain'],
+    [Buffer.concat([ascii, umlauts, ascii]), 'text/plain'],
+    [Buffer.concat([ascii, umlauts]), 'text/plain'],
+    [Buffer.concat([umlauts, Buffer.alloc(10_000, '\x01\xe4', 'latin1')]), undefined],
+    [Buffer.concat([umlauts, Buffer.alloc(10_000, '\xe4\xe4a', 'latin1')]), undefined],
+  ]
+  for (const [bytes, mediaType] of cases) assert.is(await typeOf(bytes), mediaType)
 })
 
 const tables: [name: string, text: string, mediaType: string][] = [

@@ -176,9 +176,24 @@ async function isPdfAfterOtherBytes(head: Buffer, file: BoundedFile): Promise<bo
   return /startxref\s+\d+\s+%%EOF/.test(file.size <= head.length ? head.toString('latin1') : end)
 }
 
-/** Checks samples of a text: start, middle and end. @returns undefined if one of them is not valid text */
+/**
+ * Detects valid text: in the encoding that the file names, in UTF-8, or in Windows-1252, as Excel writes CSV.
+ */
 async function detectText(head: Buffer, file: BoundedFile): Promise<string | undefined> {
   const { encoding, markBytes } = encodingOf(head)
+  const type = await typeOfSamples(head, file, { encoding, markBytes })
+  if (type !== undefined || encoding !== 'utf-8' || markBytes > 0) return type
+  const older = await typeOfSamples(head, file, { encoding: 'windows-1252', markBytes: 0 })
+  // JSON is always in UTF-8 (RFC 8259, 8.1).
+  return older === 'application/json' ? 'text/plain' : older
+}
+
+/** Checks samples of a text: start, middle and end. @returns undefined if one of them is not valid text */
+async function typeOfSamples(
+  head: Buffer,
+  file: BoundedFile,
+  { encoding, markBytes }: ReturnType<typeof encodingOf>,
+): Promise<string | undefined> {
   const isWhole = file.size <= head.length
   const start = decodeText(head.subarray(markBytes), encoding, { cutStart: false, cutEnd: !isWhole })
   if (start === undefined) return undefined

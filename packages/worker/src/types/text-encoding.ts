@@ -1,10 +1,15 @@
 import { isUtf8 } from 'node:buffer'
 
-export type TextEncoding = 'utf-8' | 'utf-16le' | 'utf-16be'
+export type TextEncoding = 'utf-8' | 'utf-16le' | 'utf-16be' | 'windows-1252'
 
 /** Control characters that no text has: all but tab, line feed, form feed, carriage return and escape (WHATWG MIME Sniffing, 3). */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for.
 const binaryCharacter = /[\0-\x08\x0b\x0e-\x1a\x1c-\x1f\ufffe\uffff]/
+/** Bytes that are no character in Windows-1252 (WHATWG Encoding, index windows-1252), which contains Latin-1. */
+const noCharacter = /[\x81\x8d\x8f\x90\x9d]/
+/** Languages that are written in it have at most some umlauts and accents: a larger share of other characters is binary data. */
+const minAsciiShare = 1 / 2
+
 /** Returns the encoding that a byte order mark names, or XML without one (XML 1.0, F.1), or UTF-8. */
 export function encodingOf(head: Buffer): { encoding: TextEncoding; markBytes: number } {
   if (head[0] === 0xff && head[1] === 0xfe) return { encoding: 'utf-16le', markBytes: 2 }
@@ -36,11 +41,23 @@ export function decodeText(
   encoding: TextEncoding,
   part: { cutStart: boolean; cutEnd: boolean },
 ): string | undefined {
+  if (encoding === 'windows-1252') return decodeWindows1252(bytes)
   const text =
     encoding === 'utf-8'
       ? decodeUtf8(trimUtf8(bytes, part))
       : decodeUtf16(bytes.subarray(0, bytes.length - (part.cutEnd ? bytes.length % 2 : 0)), encoding, part)
   return text === undefined || binaryCharacter.test(text) ? undefined : text
+}
+
+/**
+ * Nothing in a file names this encoding, so the bytes must look like such a text. Only the ASCII characters are decoded
+ * correctly: no type depends on others.
+ */
+function decodeWindows1252(bytes: Buffer): string | undefined {
+  const text = bytes.toString('latin1')
+  if (binaryCharacter.test(text) || noCharacter.test(text)) return undefined
+  const others = text.match(/[^\0-\x7f]/g)?.length ?? 0
+  return text.length - others >= text.length * minAsciiShare ? text : undefined
 }
 
 function decodeUtf8(bytes: Buffer): string | undefined {

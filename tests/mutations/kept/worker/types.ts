@@ -43,4 +43,12 @@ export const mutations: readonly KeptMutation[] = [
     effect: 'While S3 fails, good files are rejected for their type.',
     tests: ['worker/types/hostile-files.test.ts'],
   },
+  {
+    name: 'types: bright bytes are a text',
+    file: `${room}/text-encoding.ts`,
+    before: 'return text.length - others >= text.length * minAsciiShare ? text : undefined',
+    after: 'return text',
+    effect: 'A picture without dark pixels is accepted as text.',
+    tests: ['worker/types/text-types.test.ts'],
+  },
 ]
