@@ -78,6 +78,7 @@ export const neededRights: Record<string, Record<string, Needs>> = {
     paginateObjectVersions: listVersions,
     paginateMultipartUploads: listUploads,
   },
+  'shared/src/ledger/list-parsed-keys.ts': { paginateListObjectsV2: list },
   'shared/src/ledger/list-upload-ids.ts': { ListObjectsV2Command: list },
   'shared/src/ledger/manifest.ts': {
     // The API must not write manifests: one declares a file as inspected.
@@ -120,7 +121,6 @@ export const neededRights: Record<string, Record<string, Needs>> = {
     // Workers only look up a user, for the events of its uploads.
     createJsonObjects: { api: on('users', 'GetObject', 'PutObject'), worker: on('users', 'GetObject') },
     createEraseObject: { api: on('users', 'DeleteObjectVersion'), worker: [] },
-    ListObjectsV2Command: list,
   },
   'shared/src/tenants/user-erasures.ts': {
     createJsonObjects: [

@@ -3,8 +3,13 @@ import { newApiKey } from '@millrace/api/credentials/api-keys.ts'
 import { Problem } from '@millrace/api/http/problem.ts'
 import { ErasureView, UserPage } from '@millrace/api/tenants/user-routes.ts'
 import { Announced, UploadPage } from '@millrace/api/uploads/upload-routes.ts'
-import { manifestKey, parseOriginalKey, variantKey } from '@millrace/shared/ledger/object-keys.ts'
-import { userOwner } from '@millrace/shared/uploads/owner.ts'
+import {
+  manifestKey,
+  parseOriginalKey,
+  usersPrefix,
+  variantKey,
+} from '@millrace/shared/ledger/object-keys.ts'
+import { userOwner, userOwnerPrefix } from '@millrace/shared/uploads/owner.ts'
 import * as assert from 'uvu/assert'
 import { type ApiInstances, startApiInstances } from '../../support/api-instances.ts'
 import { bodyOf, createHttpClient } from '../../support/http-client.ts'
@@ -136,6 +141,17 @@ test('an unknown user cannot be erased, nor one of another tenant', async () => 
     assert.is(bodyOf(response, Problem).code, 'user_not_found')
   }
   assert.ok((await usersOf(blog.key)).includes('frida'))
+})
+
+test('a page of users does not end at objects that are none', async () => {
+  for (const user of ['gina', 'hugo']) await send(shop.key, user)
+  const prefix = `${usersPrefix}${userOwnerPrefix('shop')}`
+  for (const name of ['', '!note.txt']) {
+    await api.s3.send(new PutObjectCommand({ Bucket: api.bucket, Key: `${prefix}${name}`, Body: '{}' }))
+  }
+  const all = await usersOf(shop.key)
+  assert.ok(all.includes('gina') && all.includes('hugo'))
+  assert.equal(await usersOf(shop.key, 1), all)
 })
 
 test('bad ids of users and erasures are refused', async () => {

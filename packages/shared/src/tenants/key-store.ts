@@ -3,6 +3,7 @@ import Type, { type Static } from 'typebox'
 import { Compile } from 'typebox/compile'
 import { v7 } from 'uuid'
 import { createJsonObjects } from '../ledger/json-objects.ts'
+import { listParsedKeys } from '../ledger/list-parsed-keys.ts'
 import { apiKeyKey, apiKeysPrefix, parseApiKeyKey, tenantApiKeysPrefix } from '../ledger/object-keys.ts'
 import { AppError } from '../service/app-error.ts'
 import { undefinedIfUnreadable } from '../service/stored-json.ts'
@@ -65,24 +66,18 @@ export function createKeyStore({ s3, bucket }: { s3: S3Client; bucket: string })
     return found
   }
 
-  /** Lists the objects of a tenant's keys. Others below its prefix, such as those that S3's console makes for folders, do not count. */
   async function listKeys(tenant: string, options: { after?: string | undefined; limit: number }) {
     const { after, limit } = options
-    const objectKeys: string[] = []
-    const pages = paginateListObjectsV2(
-      { client: s3, pageSize: limit },
+    const { found, hasMore } = await listParsedKeys(
+      { s3, bucket },
       {
-        Bucket: bucket,
-        Prefix: tenantApiKeysPrefix(tenantKey(tenant)),
-        ...(after !== undefined && { StartAfter: apiKeyKey(tenantKey(tenant), after) }),
+        prefix: tenantApiKeysPrefix(tenantKey(tenant)),
+        after: after === undefined ? undefined : apiKeyKey(tenantKey(tenant), after),
+        limit,
+        parse: (key) => (parseApiKeyKey(key) === undefined ? undefined : key),
       },
     )
-    for await (const { Contents = [], IsTruncated = false } of pages) {
-      objectKeys.push(...Contents.flatMap(({ Key }) => (Key && parseApiKeyKey(Key) ? [Key] : [])))
-      const hasMore = IsTruncated || objectKeys.length > limit
-      if (objectKeys.length >= limit) return { objectKeys: objectKeys.slice(0, limit), hasMore }
-    }
-    return { objectKeys, hasMore: false }
+    return { objectKeys: found, hasMore }
   }
 
   /**

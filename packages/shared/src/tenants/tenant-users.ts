@@ -1,9 +1,10 @@
-import { ListObjectsV2Command, type S3Client } from '@aws-sdk/client-s3'
+import type { S3Client } from '@aws-sdk/client-s3'
 import { LRUCache } from 'lru-cache'
 import Type, { type Static } from 'typebox'
 import { Compile } from 'typebox/compile'
 import { createEraseObject } from '../ledger/erase-objects.ts'
 import { createJsonObjects } from '../ledger/json-objects.ts'
+import { listParsedKeys } from '../ledger/list-parsed-keys.ts'
 import { parseUserKey, userKey, usersPrefix } from '../ledger/object-keys.ts'
 import { TenantName, UserId, userOwner, userOwnerPrefix } from '../uploads/owner.ts'
 
@@ -64,20 +65,20 @@ export function createTenantUsers({ s3, bucket }: { s3: S3Client; bucket: string
       tenant: string,
       { after, limit }: { after?: string | undefined; limit: number },
     ): Promise<{ users: TenantUser[]; lastOwner: string | undefined }> {
-      const { Contents = [], IsTruncated } = await s3.send(
-        new ListObjectsV2Command({
-          Bucket: bucket,
-          Prefix: `${usersPrefix}${userOwnerPrefix(tenant)}`,
-          MaxKeys: limit,
-          ...(after !== undefined && { StartAfter: userKey(after) }),
-        }),
+      const { found: owners, hasMore } = await listParsedKeys(
+        { s3, bucket },
+        {
+          prefix: `${usersPrefix}${userOwnerPrefix(tenant)}`,
+          after: after === undefined ? undefined : userKey(after),
+          limit,
+          parse: parseUserKey,
+        },
       )
-      const owners = Contents.flatMap(({ Key = '' }) => parseUserKey(Key) ?? [])
       // Those that were erased since are missing.
       const found = await Promise.all(owners.map(find))
       return {
         users: found.filter((user) => user !== undefined),
-        lastOwner: IsTruncated ? owners.at(-1) : undefined,
+        lastOwner: hasMore ? owners.at(-1) : undefined,
       }
     },
 
