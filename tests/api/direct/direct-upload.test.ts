@@ -15,6 +15,8 @@ import { until } from '../../support/until.ts'
 const test = suite('direct upload')
 const MiB = 1024 ** 2
 const maxUploadBytes = 20 * MiB
+const uploadView = Compile(UploadView)
+const problemView = Compile(Problem)
 
 let api: ApiInstances
 let client: HttpClient
@@ -58,11 +60,11 @@ function formOf(fields: Record<string, string>, ...files: [name: string, bytes: 
 /** Reads the upload in a response. Throws if the status is not 201. */
 async function uploadOf(response: Response): Promise<UploadView> {
   if (response.status !== 201) throw new Error(`${response.status} ${await response.text()}`)
-  return Compile(UploadView).Parse(await response.json())
+  return uploadView.Parse(await response.json())
 }
 
 async function assertProblem(response: Response, status: number, code: string) {
-  const problem = Compile(Problem).Parse(await response.json())
+  const problem = problemView.Parse(await response.json())
   assert.is(response.status, status, JSON.stringify(problem))
   assert.is(problem.code, code)
   return problem
