@@ -53,6 +53,20 @@ async function untilKey(path: string, name: 'lock' | 'ending'): Promise<void> {
   await until(async () => (await api.redis.keys(`${api.prefix}:*:tus:${idOf(path)}:${name}`)).length !== 0)
 }
 
+/** Sends bytes to the third instance, and waits until it has stored them, because no more come. */
+async function sendBeforeSilence(
+  patch: ReturnType<typeof openPatch>,
+  bytes: Uint8Array,
+  isStored: () => Promise<boolean>,
+): Promise<void> {
+  const stores = proxy.holdResponse(({ method, path }) => method === 'PUT' && path.includes('/unfinished/'))
+  await patch.send(bytes)
+  await stores.arrived
+  stores.release()
+  // At once, unless the bytes came so slowly that the client was silent in between.
+  await until(isStored)
+}
+
 test('HEAD never ends a running PATCH, on its instance and on others, and tells only what is stored', async () => {
   const client = createHttpClient(first)
   const bytes = bytesOf(17 * MiB)
@@ -100,13 +114,14 @@ test('the next PATCH continues where a connection broke unnoticed, without waiti
   const client = createHttpClient(first)
   const bytes = bytesOf(9 * MiB)
   const path = await createTus(client, bytes.length)
-  const dead = openPatch(client, first + path, { offset: 0, length: bytes.length })
+  const dead = openPatch(client, third.url + path, { offset: 0, length: bytes.length })
   let sent = 0
   // The client is silent twice. What it sends in between is stored too.
   for (const size of [60_000, 8 * MiB]) {
-    await dead.send(bytes.subarray(sent, sent + size))
-    sent += size
-    await until(async () => (await tusOffset(client, path, second)) >= sent)
+    const end = sent + size
+    const isStored = async () => (await tusOffset(client, path, second)) >= end
+    await sendBeforeSilence(dead, bytes.subarray(sent, end), isStored)
+    sent = end
   }
   const next = await patchTus(client, second + path, { offset: sent, bytes: bytes.subarray(sent) })
   assert.equal([next.status, next.offset], [204, bytes.length])
@@ -118,10 +133,10 @@ test('a client that was silent continues in the same request, also if another on
   const client = createHttpClient(first)
   const bytes = bytesOf(100_000)
   const path = await createTus(client, bytes.length)
-  const patch = openPatch(client, first + path, { offset: 0, length: bytes.length })
-  await patch.send(bytes.subarray(0, 60_000))
-  await until(async () => (await tusOffset(client, path, first)) >= 60_000)
-  for (const base of [first, second]) {
+  const patch = openPatch(client, third.url + path, { offset: 0, length: bytes.length })
+  const isStored = async () => (await tusOffset(client, path, first)) >= 60_000
+  await sendBeforeSilence(patch, bytes.subarray(0, 60_000), isStored)
+  for (const base of [third.url, second]) {
     const late = await patchTus(client, base + path, { offset: 0, bytes })
     assert.equal([late.status, late.code], [409, 'upload_offset_mismatch'])
   }
