@@ -73,7 +73,7 @@ async function open(lines: string[], address: string): Promise<RawConnection> {
 }
 
 /** What each of three connections sends. Together it is more than the memory may grow. */
-const sentMiB = 80
+const sentMiB = 60
 const claims: [name: string, lines: string[]][] = [
   ['a raw body', ['POST /upload?filename=a HTTP/1.1', `content-length: ${5 * TiB}`]],
   [

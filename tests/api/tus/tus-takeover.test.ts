@@ -1,8 +1,9 @@
-import { createHash, randomBytes } from 'node:crypto'
+import { createHash } from 'node:crypto'
 import { GetObjectCommand, ListObjectsV2Command } from '@aws-sdk/client-s3'
 import * as assert from 'uvu/assert'
 import { type ApiInstances, startApiInstances } from '../../support/api-instances.ts'
 import { type ApiProcess, startApiProcess } from '../../support/api-process.ts'
+import { distinctBytes } from '../../support/distinct-bytes.ts'
 import { createHttpClient } from '../../support/http-client.ts'
 import { type S3Proxy, startS3Proxy } from '../../support/s3-proxy.ts'
 import { readUpload } from '../../support/send-upload.ts'
@@ -37,7 +38,6 @@ test.after(async () => {
 test.after.each(() => proxy.intercept(() => 'pass'))
 
 const idOf = (path: string) => path.slice('/tus/'.length)
-const bytesOf = (size: number) => new Uint8Array(randomBytes(size))
 const sha256 = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest('hex')
 
 async function originalOf(path: string): Promise<string> {
@@ -69,7 +69,7 @@ async function sendBeforeSilence(
 
 test('HEAD never ends a running PATCH, on its instance and on others, and tells only what is stored', async () => {
   const client = createHttpClient(first)
-  const bytes = bytesOf(17 * MiB)
+  const bytes = distinctBytes(17 * MiB)
   const path = await createTus(client, bytes.length)
   const patch = openPatch(client, first + path, { offset: 0, length: bytes.length })
   let told = 0
@@ -90,14 +90,14 @@ test('HEAD never ends a running PATCH, on its instance and on others, and tells 
 
 test('HEAD does not tell bytes whose checksum may still fail', async () => {
   const client = createHttpClient(first)
-  const bytes = bytesOf(17 * MiB)
+  const bytes = distinctBytes(17 * MiB)
   const path = await createTus(client, bytes.length)
   assert.is((await patchTus(client, first + path, { offset: 0, bytes: bytes.subarray(0, 5) })).status, 204)
   // The instance has sent the first part of bytes that will not match.
   const sent = proxy.hold(({ method, path }) => method === 'PUT' && path.includes('partNumber=2'))
   const damaged = patchTus(client, third.url + path, {
     offset: 5,
-    bytes: bytesOf(bytes.length - 5),
+    bytes: distinctBytes(bytes.length - 5),
     headers: { 'upload-checksum': tusChecksum(bytes) },
   })
   await sent.arrived
@@ -112,7 +112,7 @@ test('HEAD does not tell bytes whose checksum may still fail', async () => {
 
 test('the next PATCH continues where a connection broke unnoticed, without waiting for it', async () => {
   const client = createHttpClient(first)
-  const bytes = bytesOf(9 * MiB)
+  const bytes = distinctBytes(9 * MiB)
   const path = await createTus(client, bytes.length)
   const dead = openPatch(client, third.url + path, { offset: 0, length: bytes.length })
   let sent = 0
@@ -131,7 +131,7 @@ test('the next PATCH continues where a connection broke unnoticed, without waiti
 
 test('a client that was silent continues in the same request, also if another one sends the same bytes', async () => {
   const client = createHttpClient(first)
-  const bytes = bytesOf(100_000)
+  const bytes = distinctBytes(100_000)
   const path = await createTus(client, bytes.length)
   const patch = openPatch(client, third.url + path, { offset: 0, length: bytes.length })
   const isStored = async () => (await tusOffset(client, path, first)) >= 60_000
@@ -150,7 +150,7 @@ test('HEAD waits for the last bytes of a client that is gone', async () => {
   const path = await createTus(client, 100_000)
   const patch = openPatch(client, third.url + path, { offset: 0, length: 100_000 })
   const stored = proxy.hold(({ method, path }) => method === 'PUT' && path.includes('/unfinished/'))
-  await patch.send(bytesOf(60_000))
+  await patch.send(distinctBytes(60_000))
   await stored.arrived
   patch.close()
   await untilKey(path, 'ending')
@@ -161,7 +161,7 @@ test('HEAD waits for the last bytes of a client that is gone', async () => {
 
 test('HEAD completes an upload whose last request failed after its last byte', async () => {
   const client = createHttpClient(first)
-  const bytes = bytesOf(9 * MiB)
+  const bytes = distinctBytes(9 * MiB)
   const path = await createTus(client, bytes.length)
   proxy.intercept(({ method, path }) => (method === 'POST' && path.includes('uploadId=') ? 'deny' : 'pass'))
   const last = await patchTus(client, third.url + path, { offset: 0, bytes })
@@ -174,7 +174,7 @@ test('HEAD completes an upload whose last request failed after its last byte', a
 
 test('a suspended instance cannot put back bytes that another instance acknowledged', async () => {
   const client = createHttpClient(first)
-  const bytes = bytesOf(100_000)
+  const bytes = distinctBytes(100_000)
   const path = await createTus(client, bytes.length)
   const held = proxy.hold(({ method, path }) => method === 'PUT' && path.includes('/unfinished/'))
   const patch = openPatch(client, third.url + path, { offset: 0, length: bytes.length })
