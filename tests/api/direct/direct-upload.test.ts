@@ -9,6 +9,7 @@ import { Compile } from 'typebox/compile'
 import * as assert from 'uvu/assert'
 import { type ApiInstances, startApiInstances } from '../../support/api-instances.ts'
 import { bodyOf, createHttpClient, type HttpClient } from '../../support/http-client.ts'
+import { oneBody } from '../../support/one-body.ts'
 import { suite } from '../../support/suite.ts'
 import { until } from '../../support/until.ts'
 
@@ -36,6 +37,7 @@ test.after(() => api.close())
 /** Sends a POST request with the client's cookie. */
 const post = (path: string, init: RequestInit) =>
   fetch(new URL(path, api.url), {
+    ...oneBody,
     method: 'POST',
     ...init,
     headers: { cookie: client.cookie ?? '', ...init.headers },

@@ -1,6 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { Readable } from 'node:stream'
-import { GetObjectCommand, ListMultipartUploadsCommand, ListObjectsV2Command } from '@aws-sdk/client-s3'
+import { ListMultipartUploadsCommand, ListObjectsV2Command } from '@aws-sdk/client-s3'
 import { newApiKey } from '@millrace/api/credentials/api-keys.ts'
 import { Problem } from '@millrace/api/http/problem.ts'
 import { TokenView } from '@millrace/api/tenants/token-routes.ts'
@@ -10,6 +10,7 @@ import { type ApiInstances, startApiInstances } from '../../support/api-instance
 import { createBearerClient } from '../../support/bearer-client.ts'
 import { distinctBytes } from '../../support/distinct-bytes.ts'
 import { bodyOf, createHttpClient, type HttpClient } from '../../support/http-client.ts'
+import { sha256OfObject } from '../../support/object-hash.ts'
 import { readUpload } from '../../support/send-upload.ts'
 import { suite } from '../../support/suite.ts'
 import { patchTus, tusChecksum, tusMetadata, tusOffset } from '../../support/tus-client.ts'
@@ -57,8 +58,7 @@ async function originalOf(id: string): Promise<string> {
   const bucket = { Bucket: api.bucket }
   const { Contents = [] } = await api.s3.send(new ListObjectsV2Command({ ...bucket, Prefix: 'originals/' }))
   const key = Contents.map(({ Key = '' }) => Key).find((key) => key.includes(id))
-  const { Body } = await api.s3.send(new GetObjectCommand({ ...bucket, Key: key }))
-  return sha256((await Body?.transformToByteArray()) ?? new Uint8Array())
+  return sha256OfObject(api.s3, { ...bucket, Key: key })
 }
 
 function* piecesOf(bytes: Buffer) {

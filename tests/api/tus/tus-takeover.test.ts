@@ -1,10 +1,11 @@
 import { createHash } from 'node:crypto'
-import { GetObjectCommand, ListObjectsV2Command } from '@aws-sdk/client-s3'
+import { ListObjectsV2Command } from '@aws-sdk/client-s3'
 import * as assert from 'uvu/assert'
 import { type ApiInstances, startApiInstances } from '../../support/api-instances.ts'
 import { type ApiProcess, startApiProcess } from '../../support/api-process.ts'
 import { distinctBytes } from '../../support/distinct-bytes.ts'
 import { createHttpClient } from '../../support/http-client.ts'
+import { sha256OfObject } from '../../support/object-hash.ts'
 import { type S3Proxy, startS3Proxy } from '../../support/s3-proxy.ts'
 import { readUpload } from '../../support/send-upload.ts'
 import { suite } from '../../support/suite.ts'
@@ -44,8 +45,7 @@ async function originalOf(path: string): Promise<string> {
   const bucket = { Bucket: api.bucket }
   const { Contents = [] } = await api.s3.send(new ListObjectsV2Command({ ...bucket, Prefix: 'originals/' }))
   const key = Contents.map(({ Key = '' }) => Key).find((key) => key.includes(idOf(path)))
-  const { Body } = await api.s3.send(new GetObjectCommand({ ...bucket, Key: key }))
-  return sha256((await Body?.transformToByteArray()) ?? new Uint8Array())
+  return sha256OfObject(api.s3, { ...bucket, Key: key })
 }
 
 /** Waits until a request has the lock of an upload, or stores its last bytes. */

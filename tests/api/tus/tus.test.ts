@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { GetObjectCommand, ListMultipartUploadsCommand, ListObjectVersionsCommand } from '@aws-sdk/client-s3'
+import { ListMultipartUploadsCommand, ListObjectVersionsCommand } from '@aws-sdk/client-s3'
 import { newApiKey } from '@millrace/api/credentials/api-keys.ts'
 import { Problem } from '@millrace/api/http/problem.ts'
 import { createTusLocks } from '@millrace/api/tus/tus-lock.ts'
@@ -17,6 +17,7 @@ import * as assert from 'uvu/assert'
 import { type ApiInstances, startApiInstances } from '../../support/api-instances.ts'
 import { distinctBytes } from '../../support/distinct-bytes.ts'
 import { bodyOf, createHttpClient, type HttpClient } from '../../support/http-client.ts'
+import { sha256OfObject } from '../../support/object-hash.ts'
 import { announce, readUpload } from '../../support/send-upload.ts'
 import { suite } from '../../support/suite.ts'
 import {
@@ -69,8 +70,7 @@ async function readOriginal(id: string) {
   const [key = ''] = (await listInS3(id)).keys
   const address = parseOriginalKey(key)
   if (!address) throw new Error(`Not an original: ${key}`)
-  const { Body } = await api.s3.send(new GetObjectCommand({ Bucket: api.bucket, Key: key }))
-  return { address, sha256: sha256((await Body?.transformToByteArray()) ?? new Uint8Array()) }
+  return { address, sha256: await sha256OfObject(api.s3, { Bucket: api.bucket, Key: key }) }
 }
 
 /** Waits until a request has the lock of an upload, or until none has it. */
