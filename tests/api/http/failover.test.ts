@@ -30,11 +30,12 @@ test('an instance that keeps its connections to a demoted primary answers 503 un
   const events = await openEventStream(new URL('/events', instance.url), client)
   assert.is((await events.next())?.event, 'snapshot')
 
-  await pair.failOver()
-  const refused = await client.post('/uploads', small)
-  assert.is(refused.status, 503)
-  assert.is(refused.headers.get('retry-after'), '5')
-  assert.is(bodyOf(refused, Problem).code, 'dependency_unavailable')
+  await pair.failOver(async () => {
+    const refused = await client.post('/uploads', small)
+    assert.is(refused.status, 503)
+    assert.is(refused.headers.get('retry-after'), '5')
+    assert.is(bodyOf(refused, Problem).code, 'dependency_unavailable')
+  })
   await until(async () => (await client.post('/uploads', small)).status === 201)
   assert.is((await client.get('/ready')).status, 200)
   assert.is((await readUpload(client, id)).state, 'awaiting')
