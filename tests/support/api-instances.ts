@@ -1,12 +1,7 @@
-import { randomBytes, randomUUID } from 'node:crypto'
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { S3Client, type S3ClientConfig } from '@aws-sdk/client-s3'
 import { SQSClient } from '@aws-sdk/client-sqs'
 import { type App, createApp } from '@millrace/api/app.ts'
 import { readConfig } from '@millrace/api/config.ts'
-import { startLocalCloud } from '@millrace/local/cloud/local-cloud.ts'
 import type { FindTemporaryCredentials } from '@millrace/local-s3/signing/signature-v4.ts'
 import {
   connectBlockingRedis,
@@ -15,6 +10,8 @@ import {
 } from '@millrace/shared/service/connections.ts'
 import type { Environment } from '@millrace/shared/service/environment.ts'
 import { createLog } from '@millrace/shared/service/log.ts'
+import type { Logger } from 'pino'
+import { startApiCloud } from './api-cloud.ts'
 import { expectDocumentedResponses } from './documented-responses.ts'
 
 export type ApiInstances = Awaited<ReturnType<typeof startApiInstances>>
@@ -32,6 +29,7 @@ export type InstanceS3 = { s3: S3Client; streamingS3: S3Client; publicS3?: S3Cli
  * @param options.directory the data directory of the local cloud; default: one of its own. `close` deletes it
  * @param options.temporaryCredentials finds credentials that S3 accepts besides its own
  * @param options.connectS3 creates the instances' S3 clients, so that a test can break them; the test closes them
+ * @param options.log the instances' log; default: none
  */
 export async function startApiInstances(
   options: {
@@ -41,49 +39,24 @@ export async function startApiInstances(
     directory?: string
     temporaryCredentials?: FindTemporaryCredentials
     connectS3?: (access: S3ClientConfig & { endpoint: string }) => Promise<InstanceS3>
+    log?: Logger
   } = {},
 ) {
-  const redisUrl = options.redisUrl ?? process.env['REDIS_URL']
-  if (!redisUrl) throw new Error('REDIS_URL is not set: run the tests through tests/run.ts.')
-  const directory = options.directory ?? (await mkdtemp(join(tmpdir(), 'millrace-api-')))
-  const origin = options.environment?.['PUBLIC_ORIGIN'] ?? 'http://localhost:3000'
-  const cloud = await startLocalCloud({
-    directory,
-    redisUrl,
-    origins: [new URL(origin).origin],
-    ...(options.temporaryCredentials && { temporaryCredentials: options.temporaryCredentials }),
-  })
-  const environment = {
-    ...cloud.environment,
-    PUBLIC_ORIGIN: origin,
-    REDIS_PREFIX: `test-${randomUUID()}`,
-    SESSION_KEYS: randomBytes(32).toString('base64'),
-    LOG_LEVEL: 'silent',
-    // The instances share this process with the tests. On a busy machine they would refuse the tests' requests.
-    MAX_EVENT_LOOP_DELAY_MS: '0',
-    ANONYMOUS_UPLOADS: 'on',
-    // For the same reason Redis may respond late, but every request must be counted.
-    RATE_LIMIT_TIMEOUT_MS: '20000',
-    ...options.environment,
+  const cloud = await startApiCloud(options)
+  const { redisUrl, environment, identity, endpoints } = cloud
+  const s3 = new S3Client({ endpoint: endpoints.s3, ...identity })
+  const streamingS3 = connectStreamingS3({ endpoint: endpoints.s3, ...identity })
+  const instanceS3 = (await options.connectS3?.({ endpoint: endpoints.s3, ...identity })) ?? {
+    s3,
+    streamingS3,
   }
-  const { AWS_REGION, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY } = cloud.environment
-  const identity = {
-    region: AWS_REGION,
-    credentials: { accessKeyId: AWS_ACCESS_KEY_ID, secretAccessKey: AWS_SECRET_ACCESS_KEY },
-  }
-  const s3 = new S3Client({ endpoint: cloud.environment.AWS_ENDPOINT_URL_S3, ...identity })
-  const streamingS3 = connectStreamingS3({ endpoint: cloud.environment.AWS_ENDPOINT_URL_S3, ...identity })
-  const instanceS3 = (await options.connectS3?.({
-    endpoint: cloud.environment.AWS_ENDPOINT_URL_S3,
-    ...identity,
-  })) ?? { s3, streamingS3 }
-  const sqs = new SQSClient({ endpoint: cloud.environment.AWS_ENDPOINT_URL_SQS, ...identity })
-  const log = createLog({ level: 'silent', instance: 'test' })
+  const sqs = new SQSClient({ endpoint: endpoints.sqs, ...identity })
+  const { log = createLog({ level: 'silent', instance: 'test' }) } = options
   const redis = connectRedis(redisUrl, log)
   const subscriberIds: number[] = []
   const instances: { app: App; url: string; close(): Promise<void> }[] = []
-  for (let number = 1; number <= (options.count ?? 1); number++) {
-    const config = readConfig({ ...environment, INSTANCE: `api-${number}` })
+  const startInstance = async () => {
+    const config = readConfig({ ...environment, INSTANCE: `api-${instances.length + 1}` })
     const subscriber = connectBlockingRedis(config.redisUrl, log)
     subscriberIds.push(await subscriber.client('ID'))
     const instanceRedis = connectRedis(config.redisUrl, log)
@@ -100,6 +73,7 @@ export async function startApiInstances(
     }
     instances.push({ app, url, close })
   }
+  for (let count = 0; count < (options.count ?? 1); count++) await startInstance()
   const [first] = instances
   if (!first) throw new Error('options.count must be at least 1.')
   return {
@@ -108,17 +82,19 @@ export async function startApiInstances(
     urls: instances.map(({ url }) => url),
     environment,
     prefix: environment.REDIS_PREFIX,
-    bucket: cloud.environment.BUCKET,
+    bucket: cloud.bucket,
     s3,
     streamingS3,
     sqs,
     redis,
+    /** Starts one more instance. */
+    startInstance,
     /** Closes the Redis connections on which these instances receive changes. */
     async cutSubscribers() {
       for (const id of subscriberIds) await redis.client('KILL', 'ID', id)
     },
     /** Stops S3 and SQS. */
-    stopCloud: cloud.close,
+    stopCloud: cloud.stop,
     async close() {
       for (const { close } of instances) await close()
       redis.disconnect()
@@ -126,7 +102,6 @@ export async function startApiInstances(
       s3.destroy()
       sqs.destroy()
       await cloud.close()
-      await rm(directory, { recursive: true })
     },
   }
 }

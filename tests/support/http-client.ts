@@ -1,6 +1,6 @@
 import type { Static, TSchema } from 'typebox'
-import { Compile } from 'typebox/compile'
 import { checkDocumentedResponse } from './documented-responses.ts'
+import { matchesSchema } from './matches-schema.ts'
 
 /** A client that stores its cookie, as a browser does. */
 export type HttpClient = ReturnType<typeof createHttpClient>
@@ -17,8 +17,8 @@ export type HttpResponse = {
  * @throws Error with status and body if the body does not match the schema
  */
 export function bodyOf<Schema extends TSchema>(response: HttpResponse, schema: Schema): Static<Schema> {
-  const validator = Compile(schema)
-  if (validator.Check(response.body)) return response.body
+  const { body } = response
+  if (matchesSchema(schema, body)) return body
   throw new Error(`Unexpected response: ${response.status} ${JSON.stringify(response.body)}`)
 }
 

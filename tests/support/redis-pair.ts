@@ -25,11 +25,16 @@ export async function startRedisPair() {
     url: proxy.url,
     /** The replica's own address. */
     replicaUrl: second.url,
-    /** Makes the replica the primary, and the primary its replica. Connections to the old primary are kept. */
-    async failOver(): Promise<void> {
+    /**
+     * Makes the replica the primary, and the primary its replica. Connections to the old primary are kept.
+     *
+     * @param beforeMove runs while the address still leads to the old primary, as it does until DNS has changed
+     */
+    async failOver(beforeMove?: () => Promise<void>): Promise<void> {
       await primary.wait(1, 0)
       await replica.replicaof('NO', 'ONE')
       await primary.replicaof('127.0.0.1', second.port)
+      await beforeMove?.()
       proxy.moveTo(second.port)
     },
     async close(): Promise<void> {

@@ -2,6 +2,7 @@ import { Announced } from '@millrace/api/uploads/upload-routes.ts'
 import { UploadView } from '@millrace/api/uploads/upload-view.ts'
 import type { Static } from 'typebox'
 import { bodyOf, type HttpClient } from './http-client.ts'
+import { oneBody } from './one-body.ts'
 
 export type AnnouncedUpload = Static<typeof Announced>
 type FormTransport = Extract<AnnouncedUpload['transport'], { kind: 'form' }>
@@ -67,12 +68,12 @@ export async function sendForm(
   const form = new FormData()
   for (const [name, value] of Object.entries({ ...fields, ...changes })) form.append(name, value)
   form.append('file', new Blob([bytes]), 'file')
-  return fetch(url, { method: 'POST', body: form })
+  return fetch(url, { ...oneBody, method: 'POST', body: form })
 }
 
 /** Sends one part to its signed URL. Returns the `ETag` header of S3's response. */
 export async function sendPart(url: string, bytes: Uint8Array<ArrayBuffer>): Promise<string> {
-  const response = await fetch(url, { method: 'PUT', body: bytes })
+  const response = await fetch(url, { ...oneBody, method: 'PUT', body: bytes })
   if (!response.ok) throw new Error(`S3 refused the part: ${response.status} ${await response.text()}`)
   return response.headers.get('etag') ?? ''
 }

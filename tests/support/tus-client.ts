@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { request } from 'node:http'
 import type { HttpClient } from './http-client.ts'
+import { oneBody } from './one-body.ts'
 
 /** Builds the header `Upload-Metadata`. */
 export function tusMetadata(fields: Record<string, string>): string {
@@ -58,6 +59,7 @@ export async function patchTus(
   }: { offset: number; bytes: Uint8Array<ArrayBuffer>; headers?: Record<string, string> },
 ): Promise<PatchResponse> {
   const response = await fetch(url, {
+    ...oneBody,
     method: 'PATCH',
     headers: { ...chunkHeaders(client, offset), ...headers },
     body: bytes,

@@ -2,7 +2,7 @@ import { readFile, writeFile } from 'node:fs/promises'
 import { Problem } from '@millrace/api/http/problem.ts'
 import { Compile } from 'typebox/compile'
 import * as assert from 'uvu/assert'
-import { type ApiInstances, startApiInstances } from '../../support/api-instances.ts'
+import { type ApiCloud, startApiCloud } from '../../support/api-cloud.ts'
 import { type ApiProcess, startApiProcess } from '../../support/api-process.ts'
 import { openConnection, type RawConnection } from '../../support/raw-connection.ts'
 import { suite } from '../../support/suite.ts'
@@ -12,15 +12,15 @@ const KiB = 1024
 const MiB = 1024 * KiB
 const TiB = 1024 ** 4
 const problem = Compile(Problem)
-let services: ApiInstances
+let cloud: ApiCloud
 let api: ApiProcess
 let connections: RawConnection[] = []
 /** What the API used before the tests, in MiB. */
 let idleMiB: number
 
 test.before(async () => {
-  services = await startApiInstances()
-  api = await startApiProcess({ ...services.environment, LOG_LEVEL: 'info', TRUSTED_PROXIES: '127.0.0.1' })
+  cloud = await startApiCloud()
+  api = await startApiProcess({ ...cloud.environment, LOG_LEVEL: 'info', TRUSTED_PROXIES: '127.0.0.1' })
   // The first upload of each kind loads and compiles code. This memory does not count as growth.
   for (const send of [sendForm, sendTus]) assert.is((await send('192.0.2.200')).status, 201)
   idleMiB = await peakMiB()
@@ -31,7 +31,7 @@ test.after.each(() => {
 })
 test.after(async () => {
   await api.stop()
-  await services.close()
+  await cloud.close()
 })
 
 /** Begins to measure the peak of the API's memory anew: 5 resets it to what is used now, see proc_pid_clear_refs(5). */
@@ -73,7 +73,7 @@ async function open(lines: string[], address: string): Promise<RawConnection> {
 }
 
 /** What each of three connections sends. Together it is more than the memory may grow. */
-const sentMiB = 80
+const sentMiB = 60
 const claims: [name: string, lines: string[]][] = [
   ['a raw body', ['POST /upload?filename=a HTTP/1.1', `content-length: ${5 * TiB}`]],
   [

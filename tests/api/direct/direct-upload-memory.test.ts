@@ -7,7 +7,7 @@ import { Readable } from 'node:stream'
 import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
 import * as assert from 'uvu/assert'
-import { type ApiInstances, startApiInstances } from '../../support/api-instances.ts'
+import { type ApiCloud, startApiCloud } from '../../support/api-cloud.ts'
 import { processEnvironment } from '../../support/process-environment.ts'
 import { suite } from '../../support/suite.ts'
 
@@ -20,15 +20,15 @@ const maxGrowthMiB = 128
 
 const test = suite('memory of direct uploads', {}, { limitMs: 30_000 + fileMiB * 50 })
 const main = fileURLToPath(import.meta.resolve('@millrace/api/main.ts'))
-let api: ApiInstances
+let cloud: ApiCloud
 let child: ChildProcess
 let url: string
 let idlePeakMiB: number
 
 test.before(async () => {
-  api = await startApiInstances()
+  cloud = await startApiCloud()
   child = spawn(process.execPath, [main], {
-    env: { ...processEnvironment(), ...api.environment, LOG_LEVEL: 'info', PORT: '0' },
+    env: { ...processEnvironment(), ...cloud.environment, LOG_LEVEL: 'info', PORT: '0' },
     stdio: ['ignore', 'pipe', 'inherit'],
   })
   const lines = createInterface({ input: child.stdout ?? Readable.from([]) })
@@ -46,7 +46,7 @@ test.before(async () => {
 test.after(async () => {
   child.kill('SIGTERM')
   if (child.exitCode === null) await once(child, 'exit')
-  await api.close()
+  await cloud.close()
 })
 
 /** Reads the peak memory of the API since its start, in MiB, from the Linux kernel. */

@@ -9,12 +9,18 @@ import { Compile } from 'typebox/compile'
 import * as assert from 'uvu/assert'
 import { type ApiInstances, startApiInstances } from '../../support/api-instances.ts'
 import { bodyOf, createHttpClient, type HttpClient } from '../../support/http-client.ts'
+import { oneBody } from '../../support/one-body.ts'
 import { suite } from '../../support/suite.ts'
 import { until } from '../../support/until.ts'
 
 const test = suite('direct upload')
 const MiB = 1024 ** 2
 const maxUploadBytes = 20 * MiB
+const uploadView = Compile(UploadView)
+const problemView = Compile(Problem)
+/** The bytes of all files, made once. */
+const random = randomBytes(maxUploadBytes + 1)
+const randomOf = (size: number) => random.subarray(0, size)
 
 let api: ApiInstances
 let client: HttpClient
@@ -31,6 +37,7 @@ test.after(() => api.close())
 /** Sends a POST request with the client's cookie. */
 const post = (path: string, init: RequestInit) =>
   fetch(new URL(path, api.url), {
+    ...oneBody,
     method: 'POST',
     ...init,
     headers: { cookie: client.cookie ?? '', ...init.headers },
@@ -58,11 +65,11 @@ function formOf(fields: Record<string, string>, ...files: [name: string, bytes: 
 /** Reads the upload in a response. Throws if the status is not 201. */
 async function uploadOf(response: Response): Promise<UploadView> {
   if (response.status !== 201) throw new Error(`${response.status} ${await response.text()}`)
-  return Compile(UploadView).Parse(await response.json())
+  return uploadView.Parse(await response.json())
 }
 
 async function assertProblem(response: Response, status: number, code: string) {
-  const problem = Compile(Problem).Parse(await response.json())
+  const problem = problemView.Parse(await response.json())
   assert.is(response.status, status, JSON.stringify(problem))
   assert.is(problem.code, code)
   return problem
@@ -93,7 +100,7 @@ async function listStored() {
 }
 
 test('POST /upload stores a raw body with a Content-Length', async () => {
-  const bytes = randomBytes(300_000)
+  const bytes = randomOf(300_000)
   const response = await post('/upload?filename=caf%C3%A9.png', {
     headers: { 'content-type': 'image/png' },
     body: bytes,
@@ -108,7 +115,7 @@ test('POST /upload stores a raw body with a Content-Length', async () => {
 })
 
 test('POST /upload reads filename, preset, SHA-256, metadata and trace of a raw body from query and headers', async () => {
-  const bytes = randomBytes(1000)
+  const bytes = randomOf(1000)
   const sha256 = createHash('sha256').update(bytes).digest('hex')
   const query = new URLSearchParams({ preset: 'default', sha256, metadata: '{"album":"Été"}' })
   const traceparent = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01'
@@ -137,7 +144,7 @@ test('POST /upload reads filename, preset, SHA-256, metadata and trace of a raw 
 
 test('POST /upload stores a raw body of unknown length, with one PUT or in parts', async () => {
   for (const size of [1, 8 * MiB - 1, 8 * MiB, 8 * MiB + 1, 17 * MiB]) {
-    const bytes = randomBytes(size)
+    const bytes = randomOf(size)
     const upload = await uploadOf(await post('/upload?filename=a', chunked(bytes)))
     assert.is(upload.size, size)
     assert.is(upload.contentType, 'application/octet-stream')
@@ -149,7 +156,7 @@ test('POST /upload stores a raw body of unknown length, with one PUT or in parts
 
 test('POST /upload stores the file of a form', async () => {
   for (const size of [1, 300_000, 17 * MiB]) {
-    const bytes = randomBytes(size)
+    const bytes = randomOf(size)
     const form = formOf({ preset: 'default', metadata: '{"album":"Été"}' }, ['été.png', bytes])
     const upload = await uploadOf(await post('/upload', { body: form }))
     assert.is(upload.size, size)
@@ -224,7 +231,7 @@ const invalid: [name: string, path: string, init: () => RequestInit, status: num
   [
     "a chunk of Dropzone's",
     '/upload',
-    () => ({ body: formOf({ dzchunkindex: '0', dztotalchunkcount: '2' }, ['a', randomBytes(100)]) }),
+    () => ({ body: formOf({ dzchunkindex: '0', dztotalchunkcount: '2' }, ['a', randomOf(100)]) }),
     400,
     'invalid_request',
   ],
@@ -232,7 +239,7 @@ const invalid: [name: string, path: string, init: () => RequestInit, status: num
     'a form with two files and one SHA-256',
     '/upload',
     () => ({
-      body: formOf({ sha256: 'ab'.repeat(32) }, ['a', randomBytes(100)], ['b', randomBytes(9 * MiB)]),
+      body: formOf({ sha256: 'ab'.repeat(32) }, ['a', randomOf(100)], ['b', randomOf(9 * MiB)]),
     }),
     400,
     'invalid_request',
@@ -262,7 +269,7 @@ const invalid: [name: string, path: string, init: () => RequestInit, status: num
     'a form with a field after the file',
     '/upload',
     () => {
-      const body = formOf({}, ['a', randomBytes(9 * MiB)])
+      const body = formOf({}, ['a', randomOf(9 * MiB)])
       body.append('preset', 'default')
       return { body }
     },
@@ -272,14 +279,14 @@ const invalid: [name: string, path: string, init: () => RequestInit, status: num
   [
     'a form with an unknown preset',
     '/upload',
-    () => ({ body: formOf({ preset: 'none' }, ['a', randomBytes(9 * MiB)]) }),
+    () => ({ body: formOf({ preset: 'none' }, ['a', randomOf(9 * MiB)]) }),
     400,
     'preset_unknown',
   ],
   [
     'a form with a field over 16 KiB',
     '/upload',
-    () => ({ body: formOf({ metadata: 'x'.repeat(20_000) }, ['a', randomBytes(100)]) }),
+    () => ({ body: formOf({ metadata: 'x'.repeat(20_000) }, ['a', randomOf(100)]) }),
     400,
     'invalid_request',
   ],
@@ -296,21 +303,21 @@ const invalid: [name: string, path: string, init: () => RequestInit, status: num
   [
     'a raw body over the limit',
     '/upload?filename=a',
-    () => ({ body: randomBytes(maxUploadBytes + 1) }),
+    () => ({ body: randomOf(maxUploadBytes + 1) }),
     413,
     'upload_too_large',
   ],
   [
     'a chunked body over the limit',
     '/upload?filename=a',
-    () => chunked(randomBytes(maxUploadBytes + 1)),
+    () => chunked(randomOf(maxUploadBytes + 1)),
     413,
     'upload_too_large',
   ],
   [
     'a form over the limit',
     '/upload',
-    () => ({ body: formOf({}, ['a', randomBytes(maxUploadBytes + 1)]) }),
+    () => ({ body: formOf({}, ['a', randomOf(maxUploadBytes + 1)]) }),
     413,
     'upload_too_large',
   ],
@@ -325,6 +332,9 @@ for (const [name, path, init, status, code] of invalid) {
   })
 }
 
+/** Returns the keys of the uploads that Redis has. To ask for them costs less than a list. */
+const records = () => api.redis.keys(`${api.prefix}:*:upload:*`)
+
 /** Opens a connection and sends the headers of an upload and the first bytes of its body. */
 async function beginUpload(headers: string[], firstBytes: Uint8Array) {
   const { hostname, port } = new URL(api.url)
@@ -338,31 +348,31 @@ async function beginUpload(headers: string[], firstBytes: Uint8Array) {
 }
 
 const interrupted: [name: string, headers: string[], firstBytes: () => Uint8Array][] = [
-  ['a raw body', [`content-length: ${16 * MiB}`], () => randomBytes(3 * MiB)],
+  ['a raw body', [`content-length: ${16 * MiB}`], () => randomOf(3 * MiB)],
   [
     'a chunked body',
     ['transfer-encoding: chunked'],
-    () => Buffer.concat([Buffer.from('900000\r\n'), randomBytes(9 * MiB)]),
+    () => Buffer.concat([Buffer.from('900000\r\n'), randomOf(9 * MiB)]),
   ],
   [
     'a form',
     [`content-length: ${16 * MiB}`, 'content-type: multipart/form-data; boundary=b'],
     () => {
       const head = '--b\r\ncontent-disposition: form-data; name="f"; filename="a"\r\n\r\n'
-      return Buffer.concat([Buffer.from(head), randomBytes(9 * MiB)])
+      return Buffer.concat([Buffer.from(head), randomOf(9 * MiB)])
     },
   ],
 ]
 for (const [name, headers, firstBytes] of interrupted) {
   test(`nothing of ${name} is stored if the client closes the connection`, async () => {
     const before = await listStored()
+    const recordsBefore = await records()
     const socket = await beginUpload(headers, firstBytes())
     const isRaw = name === 'a raw body'
-    await until(async () => {
-      const { uploads, multiparts } = await listStored()
-      return uploads.length > 0 && (isRaw || multiparts.length > 0)
-    })
+    await until(async () => (await records()).length > recordsBefore.length)
+    if (!isRaw) await until(async () => (await listStored()).multiparts.length > 0)
     socket.destroy()
+    await until(async () => (await records()).length === recordsBefore.length)
     await until(async () => (await listStored()).uploads.length === 0)
     assert.equal(await listStored(), before)
   })
@@ -389,8 +399,8 @@ test('POST /upload returns 503 while S3 does not respond', async () => {
     await withoutCloud.stopCloud()
     for (const init of [
       { body: 'x' },
-      chunked(randomBytes(9 * MiB)),
-      { body: formOf({}, ['a', randomBytes(9)]) },
+      chunked(randomOf(9 * MiB)),
+      { body: formOf({}, ['a', randomOf(9)]) },
     ]) {
       const response = await fetch(`${withoutCloud.url}/upload?filename=a`, { method: 'POST', ...init })
       await assertProblem(response, 503, 'dependency_unavailable')

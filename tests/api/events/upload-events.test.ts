@@ -5,12 +5,12 @@ import { UploadView } from '@millrace/api/uploads/upload-view.ts'
 import { startRedisServer } from '@millrace/local/cloud/redis-server.ts'
 import { createManifests } from '@millrace/shared/ledger/manifest.ts'
 import { parseOriginalKey } from '@millrace/shared/ledger/object-keys.ts'
+import { createLog } from '@millrace/shared/service/log.ts'
 import type { Upload } from '@millrace/shared/uploads/upload.ts'
 import { createUploadRecords } from '@millrace/shared/uploads/upload-records.ts'
 import { Compile } from 'typebox/compile'
 import * as assert from 'uvu/assert'
 import { type ApiInstances, startApiInstances } from '../../support/api-instances.ts'
-import { startApiProcess } from '../../support/api-process.ts'
 import { openEventStream } from '../../support/event-stream.ts'
 import { createHttpClient, type HttpClient } from '../../support/http-client.ts'
 import { announce, formOf } from '../../support/send-upload.ts'
@@ -19,9 +19,12 @@ import { suite } from '../../support/suite.ts'
 const test = suite('upload events')
 const uploadView = Compile(UploadView)
 let api: ApiInstances
+/** The lines that the instances log. */
+const lines: string[] = []
 
 test.before(async () => {
-  api = await startApiInstances({ count: 2 })
+  const log = createLog({ level: 'info', instance: 'api' }, { write: (line) => void lines.push(line) })
+  api = await startApiInstances({ count: 2, log })
 })
 test.after(() => api.close())
 
@@ -174,9 +177,8 @@ test('an event stream sends the end of a record that an older version creates ag
 })
 
 test('changes of a newer version neither end the process nor hide the end of an upload', async () => {
-  const process = await startApiProcess({ ...api.environment, LOG_LEVEL: 'info' })
   const { client, id, address, change } = await announceUpload()
-  const stream = await listen(client, id, { base: process.url })
+  const stream = await listen(client, id)
   assert.is((await stream.next())?.upload.state, 'awaiting')
 
   const publish = (text: string) => api.redis.publish(`${api.prefix}:changes:${address.owner}`, text)
@@ -195,8 +197,7 @@ test('changes of a newer version neither end the process nor hide the end of an 
   // Nothing in between: the bytes have not arrived in S3, which could tell another state.
   assert.is((await stream.next())?.upload.state, 'ready')
   assert.is(await stream.next(), undefined)
-  assert.is(process.lines.filter((line) => line.includes('"event":"change-unreadable"')).length, 1)
-  assert.is(await process.stop(), 0)
+  assert.is(lines.filter((line) => line.includes('"event":"change-unreadable"')).length, 1)
 })
 
 test('an event stream sends the end that only the manifest tells in a known form', async () => {

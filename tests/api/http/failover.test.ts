@@ -1,9 +1,6 @@
 import { Problem } from '@millrace/api/http/problem.ts'
-import { connectRedis } from '@millrace/shared/service/connections.ts'
-import { createLog } from '@millrace/shared/service/log.ts'
-import type { Redis } from 'ioredis'
 import * as assert from 'uvu/assert'
-import { type ApiInstances, startApiInstances } from '../../support/api-instances.ts'
+import { type ApiCloud, startApiCloud } from '../../support/api-cloud.ts'
 import { startApiProcess } from '../../support/api-process.ts'
 import { openEventStream } from '../../support/event-stream.ts'
 import { bodyOf, createHttpClient } from '../../support/http-client.ts'
@@ -15,33 +12,30 @@ import { until } from '../../support/until.ts'
 const test = suite('failover under the API', {}, { limitMs: 60_000 })
 const small = { filename: 'a', contentType: 'a/b', size: 7 }
 let pair: RedisPair
-/** Only its S3, SQS and settings are used. */
-let api: ApiInstances
-let replica: Redis
+let cloud: ApiCloud
 
 test.before(async () => {
   pair = await startRedisPair()
-  api = await startApiInstances({ redisUrl: pair.url })
-  replica = connectRedis(pair.replicaUrl, createLog({ level: 'silent', instance: 'test' }))
+  cloud = await startApiCloud({ redisUrl: pair.url })
 })
 test.after(async () => {
-  replica.disconnect()
-  await api.close()
+  await cloud.close()
   await pair.close()
 })
 
 test('an instance that keeps its connections to a demoted primary answers 503 until it has left it, then as usual', async () => {
-  const instance = await startApiProcess({ ...api.environment, REDIS_URL: pair.url, LOG_LEVEL: 'info' })
+  const instance = await startApiProcess({ ...cloud.environment, LOG_LEVEL: 'info' })
   const client = createHttpClient(instance.url)
   const { id } = await announce(client, 7)
   const events = await openEventStream(new URL('/events', instance.url), client)
   assert.is((await events.next())?.event, 'snapshot')
 
-  await pair.failOver()
-  const refused = await client.post('/uploads', small)
-  assert.is(refused.status, 503)
-  assert.is(refused.headers.get('retry-after'), '5')
-  assert.is(bodyOf(refused, Problem).code, 'dependency_unavailable')
+  await pair.failOver(async () => {
+    const refused = await client.post('/uploads', small)
+    assert.is(refused.status, 503)
+    assert.is(refused.headers.get('retry-after'), '5')
+    assert.is(bodyOf(refused, Problem).code, 'dependency_unavailable')
+  })
   await until(async () => (await client.post('/uploads', small)).status === 201)
   assert.is((await client.get('/ready')).status, 200)
   assert.is((await readUpload(client, id)).state, 'awaiting')

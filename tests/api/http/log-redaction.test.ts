@@ -150,19 +150,26 @@ test('an API process with log level trace logs no secrets of requests', async ()
 })
 
 test('a client that disconnects from its event stream is logged at debug only', async () => {
-  const process = await startApiProcess({ ...api.environment, LOG_LEVEL: 'debug' })
-  const client = createHttpClient(process.url)
+  const lines: string[] = []
+  const left = Promise.withResolvers<string>()
+  const write = (line: string) => {
+    lines.push(line)
+    if (line.includes('client disconnected')) left.resolve(line)
+  }
+  const instances = await startApiInstances({
+    log: createLog({ level: 'debug', instance: 'api' }, { write }),
+  })
+  const client = createHttpClient(instances.url)
   const { id } = await announce(client, 9)
-  const events = await openConnection(process.port)
+  const events = await openConnection(Number(new URL(instances.url).port))
   events.send(`GET /uploads/${id}/events HTTP/1.1\r\nhost: localhost\r\ncookie: ${client.cookie}\r\n\r\n`)
   await events.until('event: upload')
   events.destroy()
-  await process.until('client disconnected')
-  await process.stop()
-  const left = process.lines.map((line) => JSON.parse(line)).find(({ msg }) => msg === 'client disconnected')
-  assert.is(left?.level, 20)
+  const { level, msg } = JSON.parse(await left.promise)
+  assert.equal([level, msg], [20, 'client disconnected'])
+  await instances.close()
   assert.equal(
-    process.lines.filter((line) => /premature|"level":[456]0/.test(line)),
+    lines.filter((line) => /premature|"level":[456]0/.test(line)),
     [],
   )
 })

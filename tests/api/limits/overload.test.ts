@@ -38,7 +38,7 @@ for (const [limit, environment] of [
   test(`while an instance exceeds the limit of ${limit}, it refuses requests, except /health, /ready and /metrics`, async () => {
     api = await startApiInstances({ environment: { ...environment, OPEN_ADMIN: 'true' } })
     const client = createHttpClient(api.url)
-    const unblock = limit === 'event loop delay' ? blockEventLoop(60) : () => undefined
+    const unblock = limit === 'event loop delay' ? blockEventLoop(30) : () => undefined
     let refused = await client.get('/uploads')
     while (refused.status === 200) refused = await client.get('/uploads')
     assert.is(refused.status, 503)

@@ -145,7 +145,7 @@ async function listAll(query: string): Promise<string[]> {
 }
 
 test('eight first lists of an owner at two instances cost one listing of S3', async () => {
-  const ids = idsBefore(Date.now(), 30, 1000)
+  const ids = idsBefore(Date.now(), 5, 1000)
   await putOriginals(ids)
   const [one, two] = [createList(), createList()]
   const requests = Array.from({ length: 8 }, (_, n) => (n % 2 ? one : two).listUploads(owner, { limit: 50 }))
@@ -157,9 +157,9 @@ test('eight first lists of an owner at two instances cost one listing of S3', as
 })
 
 test('the list of an earlier epoch is served while the listing of S3 is held', async () => {
-  const ids = idsBefore(Date.now(), 120, 1000)
+  const ids = idsBefore(Date.now(), 60, 1000)
   await putOriginals(ids)
-  await createList().listUploads(owner, { limit: 120 })
+  await createList().listUploads(owner, { limit: 60 })
   await api.redis.set(key('listed'), '1 ')
   const held = proxy.hold(isListing)
   const pages = await Promise.all(Array.from({ length: 8 }, () => list()))
@@ -169,7 +169,7 @@ test('the list of an earlier epoch is served while the listing of S3 is held', a
     assert.is(page.nextCursor, ids[49])
   }
   held.release()
-  await until(async () => !(await list('?limit=120')).nextCursor)
+  await until(async () => !(await list('?limit=60')).nextCursor)
   assert.equal(await listAll('limit=50'), ids)
 })
 
@@ -190,14 +190,14 @@ test('a page of dead ids costs a bounded number of lookups, and dead ids leave t
   const live = idsBefore(Date.now() - hourMs, 3, 1000)
   await putOriginals(live)
   await createList().listUploads(owner, { limit: 3 })
-  const dead = idsBefore(Date.now(), 130, 1000)
+  const dead = idsBefore(Date.now(), 70, 1000)
   await api.redis.zadd(key('uploads'), ...dead.flatMap((id) => [0, id]))
   seen = []
   const first = await list('?limit=10')
   // Each is asked for its marker, original, manifest, edit and announcement.
   assert.ok(seen.length <= 5 * (10 + 50), `${seen.length} requests to S3`)
   assert.equal(first.uploads, [])
-  assert.is(await api.redis.zcard(key('uploads')), 3 + 130 - 60)
+  assert.is(await api.redis.zcard(key('uploads')), 3 + 70 - 60)
   assert.equal(await listAll('limit=10'), live)
   assert.is(await api.redis.zcard(key('uploads')), 3)
 })
@@ -247,7 +247,7 @@ test('the snapshot of /events is a page with a cursor, also if it is empty', asy
   const live = idsBefore(Date.now() - hourMs, 2, 1000)
   await putOriginals(live)
   await createList().listUploads(owner, { limit: 3 })
-  const dead = idsBefore(Date.now(), 150, 1000)
+  const dead = idsBefore(Date.now(), 110, 1000)
   await api.redis.zadd(key('uploads'), ...dead.flatMap((id) => [0, id]))
   const snapshotOf = async () => {
     const stream = await openEventStream(new URL('/events', api.url), client)

@@ -1,4 +1,3 @@
-import { execFileSync } from 'node:child_process'
 import { newApiKey } from '@millrace/api/credentials/api-keys.ts'
 import { sampleId, sentParts } from '@millrace/api/openapi/sample-upload.ts'
 import { originalKey } from '@millrace/shared/ledger/object-keys.ts'
@@ -11,6 +10,7 @@ import { parseDocument, readDocument } from '../../support/documented-responses.
 import { bodyOf, createHttpClient } from '../../support/http-client.ts'
 import { sendForm, sendPart } from '../../support/send-upload.ts'
 import { suite } from '../../support/suite.ts'
+import { readShellArguments } from './support/read-shell-arguments.ts'
 
 const test = suite('documented requests')
 const scopes = ['uploads:read', 'uploads:write', 'act-as', 'tokens', 'tenant', 'admin'] as const
@@ -36,23 +36,13 @@ test.before(async () => {
 })
 test.after(() => api.close())
 
-/** Lets a shell read the documented commands, with a `curl` that prints its arguments. */
+/** Reads the documented commands as a shell does. */
 function readCommands(): Map<string, string[]> {
   const { operations } = reader
   const sources = operations.map(({ operation }) => operation['x-codeSamples']?.[0]?.source ?? '')
-  const script = `curl() { printf '%s\\0' "$@"; printf '\\001'; }\n${sources.join('\n')}`
-  const output = execFileSync('sh', ['-c', script], {
-    encoding: 'utf8',
-    env: { MILLRACE_URL: api.url, MILLRACE_KEY: key },
-  })
-  const lists = output.split('\u0001').slice(0, -1)
+  const lists = readShellArguments(sources, { MILLRACE_URL: api.url, MILLRACE_KEY: key })
   assert.is(lists.length, operations.length)
-  return new Map(
-    lists.map((list, index) => [
-      operations[index]?.operation.operationId ?? '',
-      list.split('\0').slice(0, -1),
-    ]),
-  )
+  return new Map(operations.map(({ operation }, index) => [operation.operationId, lists[index] ?? []]))
 }
 
 /** Sends a documented command and checks that it succeeds as documented. */

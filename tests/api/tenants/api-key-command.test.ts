@@ -1,6 +1,8 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { runApiKeyCommand } from '@millrace/api/api-key-command.ts'
+import { readApiKeys } from '@millrace/api/credentials/api-keys.ts'
 import { writeServiceEnvironment } from '@millrace/local/setup/service-environment.ts'
 import * as assert from 'uvu/assert'
 import { type ApiInstances, startApiInstances } from '../../support/api-instances.ts'
@@ -58,29 +60,52 @@ test('npm run api-key creates, lists and revokes keys of a running npm start', a
   await useUntil(401, key)
 })
 
-test('npm run api-key refuses wrong options with one sentence and its usage', async () => {
+/** Runs the command in this process. It reads no settings: it prints an entry, or refuses the command line. */
+async function runHere(...parameters: string[]) {
+  const printed = { output: '', errors: '' }
+  const code = await runApiKeyCommand(parameters, {
+    environment: {},
+    print: (text) => {
+      printed.output += text
+    },
+    printError: (text) => {
+      printed.errors += text
+    },
+  })
+  return { code, ...printed }
+}
+
+test('npm run api-key without a tenant prints an entry for API_KEYS, by default of a key that reads and writes', async () => {
+  const { code, output, errors } = await runHere('create', 'acme')
+  assert.equal([code, errors], [0, ''])
+  const [, entry = ''] = /API_KEYS: +(\S+)/.exec(output) ?? []
+  assert.equal([...(readApiKeys(entry)[0]?.scopes ?? [])], ['uploads:read', 'uploads:write'])
+})
+
+test('npm run api-key refuses a wrong command line with one sentence, its usage and exit code 2', async () => {
+  const name =
+    'A tenant has up to 63 lower-case letters, digits and dashes, and does not begin with a dash, "s-" or "u-". Scopes are listed below.'
+  const cases: [sentence: string, ...parameters: string[]][] = [
+    [name, 'create', '--tenant', 'acme', '--scope', 'root'],
+    ['--expires-in must be a number of seconds.', 'create', '--tenant', 'acme', '--expires-in', 'soon'],
+    ['The command must be create, list or revoke.', 'drop', '--tenant', 'acme'],
+    ['A tenant is missing.'],
+    ['A tenant is missing.', 'create'],
+    [name, 'create', 's-1'],
+    [name, 'create', 'A'],
+    [name, 'create', 'a', 'root'],
+    ['A tenant is missing.', 'drop', 'a'],
+  ]
+  for (const [expected, ...parameters] of cases) {
+    const { code, output, errors } = await runHere(...parameters)
+    const [sentence, usage] = errors.split('\n\n')
+    assert.equal([code, output, sentence], [2, '', expected], parameters.join(' '))
+    assert.match(usage ?? '', /^Usage: npm run api-key -- create/)
+  }
+  // As the process that people start.
   const service = join(import.meta.dirname, '../../../packages/api/src/api-key-main.ts')
-  const problems = await Promise.all(
-    [
-      ['create', '--tenant', 'acme', '--scope', 'root'],
-      ['create', '--tenant', 'acme', '--expires-in', 'soon'],
-      ['drop', '--tenant', 'acme'],
-    ].map(async (parameters) => {
-      const { code, output, errors } = await runCommand(service, parameters, { ...process.env })
-      const [sentence, usage] = errors.split('\n\n')
-      assert.match(usage ?? '', /^Usage: npm run api-key -- create/)
-      return [code, output, sentence]
-    }),
-  )
-  assert.equal(problems, [
-    [
-      2,
-      '',
-      'A tenant has up to 63 lower-case letters, digits and dashes, and does not begin with a dash, "s-" or "u-". Scopes are listed below.',
-    ],
-    [2, '', '--expires-in must be a number of seconds.'],
-    [2, '', 'The command must be create, list or revoke.'],
-  ])
+  const ended = await runCommand(service, ['drop', 'a'], { ...process.env })
+  assert.equal(ended, await runHere('drop', 'a'))
 })
 
 test.run()

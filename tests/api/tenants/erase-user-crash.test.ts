@@ -11,6 +11,7 @@ import { type ApiProcess, startApiProcess } from '../../support/api-process.ts'
 import { bodyOf, createHttpClient } from '../../support/http-client.ts'
 import { type S3Proxy, startS3Proxy } from '../../support/s3-proxy.ts'
 import { suite } from '../../support/suite.ts'
+import { until } from '../../support/until.ts'
 
 const test = suite('erasing a user on an instance that dies', {}, { limitMs: 60_000 })
 const shop = newApiKey('shop', ['tenant'])
@@ -21,7 +22,8 @@ let api: ApiInstances
 let proxy: S3Proxy
 /** The client of the instances in this process. It reaches S3 through the proxy. */
 let s3: S3Client
-const processes: ApiProcess[] = []
+/** An instance that a test kills. */
+let dying: ApiProcess | undefined
 
 test.before(async () => {
   api = await startApiInstances({
@@ -34,25 +36,12 @@ test.before(async () => {
     },
   })
 })
-test.after.each(() => {
-  for (const each of processes.splice(0)) each.kill()
-})
 test.after(async () => {
+  dying?.kill()
   await api.close()
   s3.destroy()
   await proxy.close()
 })
-
-async function startProcess(endpoint: string): Promise<ApiProcess> {
-  const started = await startApiProcess({
-    ...api.environment,
-    REDIS_URL: process.env['REDIS_URL'],
-    AWS_ENDPOINT_URL_S3: endpoint,
-    LOG_LEVEL: 'info',
-  })
-  processes.push(started)
-  return started
-}
 
 async function storeUploads(user: string): Promise<string> {
   const owner = await createTenantUsers(api).record('shop', user)
@@ -74,18 +63,23 @@ async function count(prefix: string): Promise<number> {
 /** Erases a user on an instance that is killed in the middle. */
 async function eraseAndDie(user: string): Promise<string> {
   const owner = await storeUploads(user)
-  const dying = await startProcess(proxy.endpoint)
+  const instance = await startApiProcess({
+    ...api.environment,
+    AWS_ENDPOINT_URL_S3: proxy.endpoint,
+    LOG_LEVEL: 'info',
+  })
+  dying = instance
   let deletions = 0
   const response = proxy.holdResponse(({ method, path }) => {
     if (method === 'POST' && path.includes('?delete')) deletions += 1
     return deletions === 10
   })
-  const lost = erase(user, dying.url).then(
+  const lost = erase(user, instance.url).then(
     () => assert.unreachable('the killed instance responded'),
     () => undefined,
   )
   await response.arrived
-  dying.kill()
+  instance.kill()
   await lost
   response.release()
   const left = await count(`originals/${owner}/`)
@@ -115,13 +109,13 @@ test('a repeated request continues the erasure, and its receipt counts everythin
   await checkErased(owner)
 })
 
-test('another instance continues the erasure without a request', async () => {
+test('an instance that starts continues the erasure without a request', async () => {
   const owner = await storeUploads('bob')
   const counts = { uploads: 0, versions: 0, bytes: 0, countedUpTo: '' }
   const startedAt = new Date().toISOString()
   await createUserErasures(api).save({ version: 1, id: newUploadId(), owner, startedAt, ...counts })
-  const next = await startProcess(api.environment['AWS_ENDPOINT_URL_S3'] ?? '')
-  await next.until('user-erased')
+  await api.startInstance()
+  await until(async () => (await createUserErasures(api).lastFinished(owner)) !== undefined)
   await checkErased(owner)
 })
 

@@ -1,6 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { Readable } from 'node:stream'
-import { GetObjectCommand, ListMultipartUploadsCommand, ListObjectsV2Command } from '@aws-sdk/client-s3'
+import { ListMultipartUploadsCommand, ListObjectsV2Command } from '@aws-sdk/client-s3'
 import { newApiKey } from '@millrace/api/credentials/api-keys.ts'
 import { Problem } from '@millrace/api/http/problem.ts'
 import { TokenView } from '@millrace/api/tenants/token-routes.ts'
@@ -8,7 +8,9 @@ import { Upload, type UploadOptions } from 'tus-js-client'
 import * as assert from 'uvu/assert'
 import { type ApiInstances, startApiInstances } from '../../support/api-instances.ts'
 import { createBearerClient } from '../../support/bearer-client.ts'
+import { distinctBytes } from '../../support/distinct-bytes.ts'
 import { bodyOf, createHttpClient, type HttpClient } from '../../support/http-client.ts'
+import { sha256OfObject } from '../../support/object-hash.ts'
 import { readUpload } from '../../support/send-upload.ts'
 import { suite } from '../../support/suite.ts'
 import { patchTus, tusChecksum, tusMetadata, tusOffset } from '../../support/tus-client.ts'
@@ -32,7 +34,6 @@ test.before(async () => {
 test.after(() => api.close())
 
 const idOf = (path: string) => path.slice(path.lastIndexOf('/') + 1)
-const bytesOf = (size: number) => new Uint8Array(randomBytes(size))
 const base64 = (text: string) => Buffer.from(text).toString('base64')
 const sha256 = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest('hex')
 
@@ -57,8 +58,7 @@ async function originalOf(id: string): Promise<string> {
   const bucket = { Bucket: api.bucket }
   const { Contents = [] } = await api.s3.send(new ListObjectsV2Command({ ...bucket, Prefix: 'originals/' }))
   const key = Contents.map(({ Key = '' }) => Key).find((key) => key.includes(id))
-  const { Body } = await api.s3.send(new GetObjectCommand({ ...bucket, Key: key }))
-  return sha256((await Body?.transformToByteArray()) ?? new Uint8Array())
+  return sha256OfObject(api.s3, { ...bucket, Key: key })
 }
 
 function* piecesOf(bytes: Buffer) {
@@ -210,7 +210,7 @@ test('a request without Tus-Resumable is refused with the versions that are supp
 
 test('the length of an upload is declared once, and limits its bytes from then on', async () => {
   const client = createHttpClient(api.url)
-  const bytes = bytesOf(9 * MiB)
+  const bytes = distinctBytes(9 * MiB)
   const path = await createUnsized(client)
   const patch = (start: number, end: number, headers: Record<string, string> = {}) =>
     patchTus(client, api.url + path, { offset: start, bytes: bytes.subarray(start, end), headers })
@@ -244,7 +244,7 @@ test('the length of an upload is declared once, and limits its bytes from then o
   assert.is((await patch(offset, offset + 1, length(9 * MiB))).status, 204)
   assert.equal(await lengths(), [String(offset + 1), String(9 * MiB), null])
   assert.is((await patch(offset + 1, offset + 1, length(9 * MiB - 1))).status, 400)
-  const tooLong = { offset: offset + 1, bytes: bytesOf(MiB) }
+  const tooLong = { offset: offset + 1, bytes: distinctBytes(MiB) }
   assert.is((await patchTus(client, api.url + path, tooLong)).status, 413)
   assert.is((await patch(offset + 1, 9 * MiB, length(9 * MiB))).status, 204)
   assert.equal(await lengths(), [String(9 * MiB), String(9 * MiB), null])
@@ -279,10 +279,10 @@ test('a file of unknown length never exceeds a limit, and its quota grows with i
   const path = await createUnsized(client)
   assert.is(await reserved(), 0)
   const url = api.url + path
-  assert.is((await patchTus(client, url, { offset: 0, bytes: bytesOf(9 * MiB) })).offset, 9 * MiB)
+  assert.is((await patchTus(client, url, { offset: 0, bytes: distinctBytes(9 * MiB) })).offset, 9 * MiB)
   assert.is(await reserved(), 9 * MiB)
   // More than the limit of a file, in one request that declares its length and in one that does not.
-  const tooMany = bytesOf(10 * MiB)
+  const tooMany = distinctBytes(10 * MiB)
   const refused = await patchTus(client, url, { offset: 9 * MiB, bytes: tooMany })
   assert.equal([refused.status, refused.code], [413, 'upload_too_large'])
   const stream = await fetch(url, {
@@ -301,12 +301,12 @@ test('a file of unknown length never exceeds a limit, and its quota grows with i
 
   // The quota of all files together.
   const another = await createUnsized(client)
-  const full = await patchTus(client, api.url + another, { offset: 0, bytes: bytesOf(17 * MiB) })
+  const full = await patchTus(client, api.url + another, { offset: 0, bytes: distinctBytes(17 * MiB) })
   assert.equal([full.status, full.code], [413, 'quota_exceeded'])
   assert.ok((await tusOffset(client, another)) + offset <= limits.total)
   await client.request('DELETE', path, { headers: { 'tus-resumable': '1.0.0' } })
   const rest = await tusOffset(client, another)
-  const last = { offset: rest, bytes: bytesOf(10), headers: { 'upload-length': String(rest + 10) } }
+  const last = { offset: rest, bytes: distinctBytes(10), headers: { 'upload-length': String(rest + 10) } }
   assert.is((await patchTus(client, api.url + another, last)).status, 204)
   assert.is((await readUpload(client, idOf(another))).size, rest + 10)
 })

@@ -1,4 +1,4 @@
-import { createHash, randomBytes } from 'node:crypto'
+import { createHash } from 'node:crypto'
 import { Agent } from 'node:http'
 import { newApiKey } from '@millrace/api/credentials/api-keys.ts'
 import { createClient } from '@millrace/client'
@@ -11,6 +11,7 @@ import { DefaultHttpStack, Upload } from 'tus-js-client'
 import * as assert from 'uvu/assert'
 import { type ApiInstances, startApiInstances } from '../../support/api-instances.ts'
 import { startApiProcess } from '../../support/api-process.ts'
+import { distinctBytes } from '../../support/distinct-bytes.ts'
 import { createHttpClient } from '../../support/http-client.ts'
 import { startS3Proxy } from '../../support/s3-proxy.ts'
 import { readUpload } from '../../support/send-upload.ts'
@@ -25,7 +26,6 @@ let api: ApiInstances
 test.after.each(() => api.close())
 
 const portOf = (url: string) => Number(new URL(url).port)
-const bytesOf = (size: number) => new Uint8Array(randomBytes(size))
 
 /** Starts a worker in this process, with the Redis, S3 and SQS of the instances. */
 async function startWorker() {
@@ -62,7 +62,7 @@ test('tus-js-client finishes an upload although one of three instances is killed
   const balancer = await startLoadBalancer({ host: '127.0.0.1', port: 0 })
   for (const port of [killed.port, ...api.urls.map(portOf)]) balancer.add(port)
   const worker = await startWorker()
-  const bytes = Buffer.from(bytesOf(21 * MiB))
+  const bytes = Buffer.from(distinctBytes(21 * MiB))
   const chunkSize = 6 * MiB
   const exchanges: string[] = []
   const origin = `http://127.0.0.1:${balancer.port}`
@@ -102,7 +102,7 @@ test('an instance that shuts down stores the bytes it has, and another instance 
   api = await startApiInstances()
   const stopping = await startApiProcess({ ...api.environment, LOG_LEVEL: 'info' })
   const client = createHttpClient(api.url)
-  const bytes = bytesOf(9 * MiB)
+  const bytes = distinctBytes(9 * MiB)
   const path = await createTus(client, bytes.length)
   const patch = openPatch(client, stopping.url + path, { offset: 0, length: bytes.length })
   await patch.send(bytes.subarray(0, 8 * MiB + 1000))

@@ -1,9 +1,11 @@
-import { createHash, randomBytes } from 'node:crypto'
-import { GetObjectCommand, ListObjectsV2Command } from '@aws-sdk/client-s3'
+import { createHash } from 'node:crypto'
+import { ListObjectsV2Command } from '@aws-sdk/client-s3'
 import * as assert from 'uvu/assert'
 import { type ApiInstances, startApiInstances } from '../../support/api-instances.ts'
 import { type ApiProcess, startApiProcess } from '../../support/api-process.ts'
+import { distinctBytes } from '../../support/distinct-bytes.ts'
 import { createHttpClient } from '../../support/http-client.ts'
+import { sha256OfObject } from '../../support/object-hash.ts'
 import { type S3Proxy, startS3Proxy } from '../../support/s3-proxy.ts'
 import { readUpload } from '../../support/send-upload.ts'
 import { suite } from '../../support/suite.ts'
@@ -37,15 +39,13 @@ test.after(async () => {
 test.after.each(() => proxy.intercept(() => 'pass'))
 
 const idOf = (path: string) => path.slice('/tus/'.length)
-const bytesOf = (size: number) => new Uint8Array(randomBytes(size))
 const sha256 = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest('hex')
 
 async function originalOf(path: string): Promise<string> {
   const bucket = { Bucket: api.bucket }
   const { Contents = [] } = await api.s3.send(new ListObjectsV2Command({ ...bucket, Prefix: 'originals/' }))
   const key = Contents.map(({ Key = '' }) => Key).find((key) => key.includes(idOf(path)))
-  const { Body } = await api.s3.send(new GetObjectCommand({ ...bucket, Key: key }))
-  return sha256((await Body?.transformToByteArray()) ?? new Uint8Array())
+  return sha256OfObject(api.s3, { ...bucket, Key: key })
 }
 
 /** Waits until a request has the lock of an upload, or stores its last bytes. */
@@ -53,9 +53,23 @@ async function untilKey(path: string, name: 'lock' | 'ending'): Promise<void> {
   await until(async () => (await api.redis.keys(`${api.prefix}:*:tus:${idOf(path)}:${name}`)).length !== 0)
 }
 
+/** Sends bytes to the third instance, and waits until it has stored them, because no more come. */
+async function sendBeforeSilence(
+  patch: ReturnType<typeof openPatch>,
+  bytes: Uint8Array,
+  isStored: () => Promise<boolean>,
+): Promise<void> {
+  const stores = proxy.holdResponse(({ method, path }) => method === 'PUT' && path.includes('/unfinished/'))
+  await patch.send(bytes)
+  await stores.arrived
+  stores.release()
+  // At once, unless the bytes came so slowly that the client was silent in between.
+  await until(isStored)
+}
+
 test('HEAD never ends a running PATCH, on its instance and on others, and tells only what is stored', async () => {
   const client = createHttpClient(first)
-  const bytes = bytesOf(17 * MiB)
+  const bytes = distinctBytes(17 * MiB)
   const path = await createTus(client, bytes.length)
   const patch = openPatch(client, first + path, { offset: 0, length: bytes.length })
   let told = 0
@@ -76,14 +90,14 @@ test('HEAD never ends a running PATCH, on its instance and on others, and tells 
 
 test('HEAD does not tell bytes whose checksum may still fail', async () => {
   const client = createHttpClient(first)
-  const bytes = bytesOf(17 * MiB)
+  const bytes = distinctBytes(17 * MiB)
   const path = await createTus(client, bytes.length)
   assert.is((await patchTus(client, first + path, { offset: 0, bytes: bytes.subarray(0, 5) })).status, 204)
   // The instance has sent the first part of bytes that will not match.
   const sent = proxy.hold(({ method, path }) => method === 'PUT' && path.includes('partNumber=2'))
   const damaged = patchTus(client, third.url + path, {
     offset: 5,
-    bytes: bytesOf(bytes.length - 5),
+    bytes: distinctBytes(bytes.length - 5),
     headers: { 'upload-checksum': tusChecksum(bytes) },
   })
   await sent.arrived
@@ -98,15 +112,16 @@ test('HEAD does not tell bytes whose checksum may still fail', async () => {
 
 test('the next PATCH continues where a connection broke unnoticed, without waiting for it', async () => {
   const client = createHttpClient(first)
-  const bytes = bytesOf(9 * MiB)
+  const bytes = distinctBytes(9 * MiB)
   const path = await createTus(client, bytes.length)
-  const dead = openPatch(client, first + path, { offset: 0, length: bytes.length })
+  const dead = openPatch(client, third.url + path, { offset: 0, length: bytes.length })
   let sent = 0
   // The client is silent twice. What it sends in between is stored too.
   for (const size of [60_000, 8 * MiB]) {
-    await dead.send(bytes.subarray(sent, sent + size))
-    sent += size
-    await until(async () => (await tusOffset(client, path, second)) >= sent)
+    const end = sent + size
+    const isStored = async () => (await tusOffset(client, path, second)) >= end
+    await sendBeforeSilence(dead, bytes.subarray(sent, end), isStored)
+    sent = end
   }
   const next = await patchTus(client, second + path, { offset: sent, bytes: bytes.subarray(sent) })
   assert.equal([next.status, next.offset], [204, bytes.length])
@@ -116,12 +131,12 @@ test('the next PATCH continues where a connection broke unnoticed, without waiti
 
 test('a client that was silent continues in the same request, also if another one sends the same bytes', async () => {
   const client = createHttpClient(first)
-  const bytes = bytesOf(100_000)
+  const bytes = distinctBytes(100_000)
   const path = await createTus(client, bytes.length)
-  const patch = openPatch(client, first + path, { offset: 0, length: bytes.length })
-  await patch.send(bytes.subarray(0, 60_000))
-  await until(async () => (await tusOffset(client, path, first)) >= 60_000)
-  for (const base of [first, second]) {
+  const patch = openPatch(client, third.url + path, { offset: 0, length: bytes.length })
+  const isStored = async () => (await tusOffset(client, path, first)) >= 60_000
+  await sendBeforeSilence(patch, bytes.subarray(0, 60_000), isStored)
+  for (const base of [third.url, second]) {
     const late = await patchTus(client, base + path, { offset: 0, bytes })
     assert.equal([late.status, late.code], [409, 'upload_offset_mismatch'])
   }
@@ -135,7 +150,7 @@ test('HEAD waits for the last bytes of a client that is gone', async () => {
   const path = await createTus(client, 100_000)
   const patch = openPatch(client, third.url + path, { offset: 0, length: 100_000 })
   const stored = proxy.hold(({ method, path }) => method === 'PUT' && path.includes('/unfinished/'))
-  await patch.send(bytesOf(60_000))
+  await patch.send(distinctBytes(60_000))
   await stored.arrived
   patch.close()
   await untilKey(path, 'ending')
@@ -146,7 +161,7 @@ test('HEAD waits for the last bytes of a client that is gone', async () => {
 
 test('HEAD completes an upload whose last request failed after its last byte', async () => {
   const client = createHttpClient(first)
-  const bytes = bytesOf(9 * MiB)
+  const bytes = distinctBytes(9 * MiB)
   const path = await createTus(client, bytes.length)
   proxy.intercept(({ method, path }) => (method === 'POST' && path.includes('uploadId=') ? 'deny' : 'pass'))
   const last = await patchTus(client, third.url + path, { offset: 0, bytes })
@@ -159,7 +174,7 @@ test('HEAD completes an upload whose last request failed after its last byte', a
 
 test('a suspended instance cannot put back bytes that another instance acknowledged', async () => {
   const client = createHttpClient(first)
-  const bytes = bytesOf(100_000)
+  const bytes = distinctBytes(100_000)
   const path = await createTus(client, bytes.length)
   const held = proxy.hold(({ method, path }) => method === 'PUT' && path.includes('/unfinished/'))
   const patch = openPatch(client, third.url + path, { offset: 0, length: bytes.length })

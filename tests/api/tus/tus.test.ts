@@ -1,5 +1,5 @@
-import { createHash, randomBytes } from 'node:crypto'
-import { GetObjectCommand, ListMultipartUploadsCommand, ListObjectVersionsCommand } from '@aws-sdk/client-s3'
+import { createHash } from 'node:crypto'
+import { ListMultipartUploadsCommand, ListObjectVersionsCommand } from '@aws-sdk/client-s3'
 import { newApiKey } from '@millrace/api/credentials/api-keys.ts'
 import { Problem } from '@millrace/api/http/problem.ts'
 import { createTusLocks } from '@millrace/api/tus/tus-lock.ts'
@@ -15,7 +15,9 @@ import { createLog } from '@millrace/shared/service/log.ts'
 import { newUploadId } from '@millrace/shared/uploads/upload-id.ts'
 import * as assert from 'uvu/assert'
 import { type ApiInstances, startApiInstances } from '../../support/api-instances.ts'
+import { distinctBytes } from '../../support/distinct-bytes.ts'
 import { bodyOf, createHttpClient, type HttpClient } from '../../support/http-client.ts'
+import { sha256OfObject } from '../../support/object-hash.ts'
 import { announce, readUpload } from '../../support/send-upload.ts'
 import { suite } from '../../support/suite.ts'
 import {
@@ -44,7 +46,6 @@ test.before(async () => {
 test.after(() => api.close())
 
 const idOf = (path: string) => path.slice('/tus/'.length)
-const bytesOf = (size: number) => new Uint8Array(randomBytes(size))
 const sha256 = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest('hex')
 
 /** Lists the keys of an upload's objects, and counts its open multipart uploads. */
@@ -69,8 +70,7 @@ async function readOriginal(id: string) {
   const [key = ''] = (await listInS3(id)).keys
   const address = parseOriginalKey(key)
   if (!address) throw new Error(`Not an original: ${key}`)
-  const { Body } = await api.s3.send(new GetObjectCommand({ Bucket: api.bucket, Key: key }))
-  return { address, sha256: sha256((await Body?.transformToByteArray()) ?? new Uint8Array()) }
+  return { address, sha256: await sha256OfObject(api.s3, { Bucket: api.bucket, Key: key }) }
 }
 
 /** Waits until a request has the lock of an upload, or until none has it. */
@@ -96,7 +96,7 @@ test('a tus upload is sent in pieces to any instance and becomes a regular uploa
   assert.equal(metadata, { album: 'summer' })
   assert.ok(expiresAt)
 
-  const bytes = bytesOf(10)
+  const bytes = distinctBytes(10)
   assert.equal(await patchTus(client, first + path, { offset: 0, bytes: bytes.subarray(0, 4) }), {
     status: 204,
     offset: 4,
@@ -108,7 +108,7 @@ test('a tus upload is sent in pieces to any instance and becomes a regular uploa
   )
   const wrongOffset = await patchTus(client, second + path, { offset: 3, bytes: bytes.subarray(3) })
   assert.equal([wrongOffset.status, wrongOffset.code], [409, 'upload_offset_mismatch'])
-  const tooLong = await patchTus(client, second + path, { offset: 4, bytes: bytesOf(7) })
+  const tooLong = await patchTus(client, second + path, { offset: 4, bytes: distinctBytes(7) })
   assert.equal([tooLong.status, tooLong.code], [413, 'upload_too_large'])
   // Of a length that is known only at its end.
   const stream = await fetch(second + path, {
@@ -117,7 +117,7 @@ test('a tus upload is sent in pieces to any instance and becomes a regular uploa
       ...{ 'tus-resumable': '1.0.0', 'content-type': 'application/offset+octet-stream' },
       ...{ 'upload-offset': '4', cookie: client.cookie ?? '' },
     },
-    body: new Blob([bytesOf(7)]).stream(),
+    body: new Blob([distinctBytes(7)]).stream(),
     duplex: 'half',
   })
   assert.equal([stream.status, Object(await stream.json()).code], [413, 'upload_too_large'])
@@ -144,7 +144,7 @@ test('a tus upload is sent in pieces to any instance and becomes a regular uploa
 
 test('a tus upload of parts and unfinished bytes becomes one object', async () => {
   const client = createHttpClient(first)
-  const bytes = bytesOf(17 * MiB + 11)
+  const bytes = distinctBytes(17 * MiB + 11)
   const path = await createTus(client, bytes.length)
   let offset = 0
   // The fourth request ends with a part, so the unfinished bytes of the earlier requests no longer count.
@@ -180,7 +180,7 @@ test('a POST with a body creates a tus upload and stores its bytes', async () =>
 
 test('the bytes of a client that closed the connection are stored', async () => {
   const client = createHttpClient(first)
-  const bytes = bytesOf(9 * MiB)
+  const bytes = distinctBytes(9 * MiB)
   const path = await createTus(client, bytes.length)
   const patch = openPatch(client, first + path, { offset: 0, length: bytes.length })
   await patch.send(bytes.subarray(0, 8 * MiB + 100))
@@ -196,7 +196,7 @@ test('the bytes of a client that closed the connection are stored', async () => 
 
 test('the holder of a stalled connection releases its lock to the next request and stores its bytes', async () => {
   const client = createHttpClient(first)
-  const bytes = bytesOf(100_000)
+  const bytes = distinctBytes(100_000)
   const path = await createTus(client, bytes.length)
   const stalled = openPatch(client, first + path, { offset: 0, length: bytes.length })
   await stalled.send(bytes.subarray(0, 60_000))
@@ -223,7 +223,7 @@ test('the holder of a stalled connection releases its lock to the next request a
 
 test('bytes that do not match their checksum are refused and do not change the offset', async () => {
   const client = createHttpClient(first)
-  const bytes = bytesOf(17 * MiB)
+  const bytes = distinctBytes(17 * MiB)
   const path = await createTus(client, bytes.length)
   const url = first + path
   const chunk = (start: number, end: number) => ({ offset: start, bytes: bytes.subarray(start, end) })
@@ -233,7 +233,7 @@ test('bytes that do not match their checksum are refused and do not change the o
   const wrong = { 'upload-checksum': tusChecksum(bytes.subarray(0, 5)) }
   // One request does not fill a part, the other one does.
   for (const end of [400, 16 * MiB + 100]) {
-    const damaged = { ...chunk(300, end), bytes: bytesOf(end - 300) }
+    const damaged = { ...chunk(300, end), bytes: distinctBytes(end - 300) }
     const response = await patchTus(client, url, { ...damaged, headers: wrong })
     assert.equal([response.status, response.code], [460, 'chunk_checksum_mismatch'])
     assert.is(await tusOffset(client, path, second), 300)
@@ -249,8 +249,8 @@ test('bytes that do not match their checksum are refused and do not change the o
 test('a last chunk that does not match its checksum creates no object', async () => {
   const client = createHttpClient(first)
   const path = await createTus(client, 5)
-  const bytes = bytesOf(5)
-  const headers = { 'upload-checksum': tusChecksum(bytesOf(6)) }
+  const bytes = distinctBytes(5)
+  const headers = { 'upload-checksum': tusChecksum(distinctBytes(6)) }
   assert.is((await patchTus(client, first + path, { offset: 0, bytes, headers })).status, 460)
   assert.is(await tusOffset(client, path), 0)
   assert.equal(await listInS3(idOf(path)), { keys: [], open: 0 })
@@ -261,13 +261,13 @@ test('DELETE by tus and DELETE /uploads/{id} both erase a tus upload', async () 
     const client = createHttpClient(first)
     const path = await createTus(client, 9 * MiB)
     const id = idOf(path)
-    await patchTus(client, first + path, { offset: 0, bytes: bytesOf(8 * MiB + 5) })
+    await patchTus(client, first + path, { offset: 0, bytes: distinctBytes(8 * MiB + 5) })
     assert.equal((await listInS3(id)).keys.length, 1)
     const response = await client.request('DELETE', base + id, { headers: { 'tus-resumable': '1.0.0' } })
     assert.is(response.status, base === '/tus/' ? 204 : 200)
     assert.equal(await remaining(id), [[], 0])
     assert.is((await client.get(`/uploads/${id}`)).status, 404)
-    const late = await patchTus(client, first + path, { offset: 8 * MiB + 5, bytes: bytesOf(5) })
+    const late = await patchTus(client, first + path, { offset: 8 * MiB + 5, bytes: distinctBytes(5) })
     assert.equal([late.status, late.code], [404, 'upload_not_found'])
   }
 })
@@ -281,12 +281,12 @@ for (const [end, sizeMiB] of [
     const client = createHttpClient(first)
     const path = await createTus(client, 5 * MiB)
     const patch = openPatch(client, first + path, { offset: 0, length: sizeMiB * MiB })
-    await patch.send(bytesOf(MiB))
+    await patch.send(distinctBytes(MiB))
     await untilLocked(path)
     assert.is((await client.delete(`/uploads/${idOf(path)}`)).status, 200)
     if (end === 'its client closes the connection') patch.close()
     else {
-      patch.end(bytesOf((sizeMiB - 1) * MiB))
+      patch.end(distinctBytes((sizeMiB - 1) * MiB))
       assert.is(await patch.status, 404)
     }
     await untilLocked(path, 0)
@@ -366,7 +366,7 @@ for (const [name, headers, status, code] of [
 test('PATCH refuses another content type, and an upload that is not a tus upload', async () => {
   const client = createHttpClient(first)
   const path = await createTus(client, 5)
-  const chunk = { offset: 0, bytes: bytesOf(5) }
+  const chunk = { offset: 0, bytes: distinctBytes(5) }
   const wrongType = await patchTus(client, first + path, {
     ...chunk,
     headers: { 'content-type': 'text/plain' },

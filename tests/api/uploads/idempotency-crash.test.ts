@@ -25,90 +25,152 @@ import { type S3Proxy, type SeenRequest, startS3Proxy } from '../../support/s3-p
 import { suite } from '../../support/suite.ts'
 import { until } from '../../support/until.ts'
 
-const test = suite('Idempotency-Key of an instance that died', {}, { limitMs: 60_000 })
 const MiB = 1024 ** 2
-const { key: apiKey, entry } = newApiKey('shop', ['uploads:read', 'uploads:write'])
-const authorization = `Bearer ${apiKey}`
 
-let directory: string
-let redisServer: RedisServer
+/** A tenant of one test, which sends one request, with one key, as often as the test wants. Nothing else is its own. */
+function newTenant(name: string) {
+  const { key: apiKey, entry } = newApiKey(name, ['uploads:read', 'uploads:write'])
+  const headers = { authorization: `Bearer ${apiKey}`, 'idempotency-key': randomUUID() }
+  const fileHeaders = { ...headers, 'content-type': 'text/plain' }
+  const locks = () => api.redis.keys(`${api.prefix}:{${name}}:idempotency-lock:*`)
+  return {
+    name,
+    apiKey,
+    entry,
+    fileHeaders,
+    send: (base = api.url, body = 'the file') =>
+      createHttpClient(base).request('POST', '/upload?filename=a.txt', { body, headers: fileHeaders }),
+    announce: (base = api.url) =>
+      createHttpClient(base).post(
+        '/uploads',
+        { filename: 'a.bin', contentType: 'application/octet-stream', size: 20 * MiB },
+        { headers },
+      ),
+    /** Sends a file of unknown size. */
+    sendChunked: (base = api.url) =>
+      fetch(`${base}/upload?filename=a.bin`, {
+        method: 'POST',
+        body: new Blob([new Uint8Array(chunkedSize)]).stream(),
+        duplex: 'half',
+        headers: { ...headers, 'content-type': 'application/octet-stream' },
+      }).then(async (response) => ({
+        status: response.status,
+        headers: response.headers,
+        body: await response.json(),
+      })),
+    find: async (id: string) =>
+      bodyOf(await createHttpClient(api.url).get(`/uploads/${id}`, { headers }), UploadView),
+    ids: async () => {
+      const page = await createHttpClient(api.url).get('/uploads', { headers })
+      return bodyOf(page, UploadPage).uploads.map(({ id }) => id)
+    },
+    /** Returns the versions in S3, as keys. */
+    async versions(kind: 'originals' | 'manifests'): Promise<string[]> {
+      const prefix = { Bucket: api.bucket, Prefix: `${kind}/${name}/` }
+      const { Versions = [] } = await api.s3.send(new ListObjectVersionsCommand(prefix))
+      return Versions.map(({ Key = '' }) => Key)
+    },
+    async openMultipartUploads() {
+      const prefix = { Bucket: api.bucket, Prefix: `originals/${name}/` }
+      const { Uploads = [] } = await api.s3.send(new ListMultipartUploadsCommand(prefix))
+      return Uploads
+    },
+    /** Returns the keys of what Redis has. */
+    records: () => api.redis.keys(`${api.prefix}:{${name}}:upload:*`),
+    isReserved: async (id: string) =>
+      (await api.redis.hexists(`${api.prefix}:{${name}}:quota:held`, id)) === 1,
+    locks,
+    /** Ends the lease of the dead or suspended instance, which would end by itself some seconds later. */
+    async endLease(): Promise<void> {
+      const found = await locks()
+      if (found.length > 0) await api.redis.del(found)
+    },
+  }
+}
+
+type Tenant = ReturnType<typeof newTenant>
+
+/** Two parts of 8 MiB or less: the size of parts of a file whose size is not known. */
+const chunkedSize = 9 * MiB
+const tenants = {
+  waiting: newTenant('waiting'),
+  unread: newTenant('unread'),
+  refused: newTenant('refused'),
+  reused: newTenant('reused'),
+  kept: newTenant('kept'),
+  parts: newTenant('parts'),
+  flushed: newTenant('flushed'),
+  announced: newTenant('announced'),
+  aborted: newTenant('aborted'),
+  twice: newTenant('twice'),
+  late: newTenant('late'),
+  failing: newTenant('failing'),
+}
+
 let proxy: S3Proxy
 let api: ApiInstances
-/** The instance that dies. It reaches S3 through the proxy. */
-let dying: ApiProcess
+/** The instance that is killed or suspended. It reaches S3 through the proxy. */
+let dying: ApiProcess | undefined
 
-test.before(async () => {
-  directory = await mkdtemp(join(tmpdir(), 'millrace-idempotency-'))
-  // A separate server, because tests flush it.
-  redisServer = await startRedisServer({ directory })
+async function start(redisUrl?: string): Promise<void> {
+  const keys = Object.values(tenants).map(({ entry }) => entry)
   api = await startApiInstances({
-    redisUrl: redisServer.url,
-    environment: { API_KEYS: entry, QUOTA_FILES_TOTAL: '1000' },
+    ...(redisUrl !== undefined && { redisUrl }),
+    environment: { API_KEYS: keys.join(','), QUOTA_FILES_TOTAL: '1000' },
   })
   proxy = await startS3Proxy(api.environment['AWS_ENDPOINT_URL_S3'] ?? '')
-  dying = await startDying()
-})
-test.before.each(async () => {
-  await api.redis.flushall()
-  // Starting an instance costs more than most of the tests.
-  if (dying.hasEnded()) dying = await startDying()
-})
-test.after(async () => {
-  dying.kill()
+}
+
+async function stop(): Promise<void> {
+  dying?.kill()
+  dying = undefined
   await api.close()
   await proxy.close()
-  await redisServer.close()
-  await rm(directory, { recursive: true })
-})
+}
 
-const startDying = () =>
-  startApiProcess({
-    ...api.environment,
-    REDIS_URL: redisServer.url,
-    AWS_ENDPOINT_URL_S3: proxy.endpoint,
-    LOG_LEVEL: 'info',
-  })
-
-const client = {
-  send: (key: string, body = 'the file', base = api.url) =>
-    createHttpClient(base).request('POST', '/upload?filename=a.txt', {
-      body,
-      headers: { authorization, 'idempotency-key': key, 'content-type': 'text/plain' },
-    }),
-  announce: (key: string, size: number, base = api.url) =>
-    createHttpClient(base).post(
-      '/uploads',
-      { filename: 'a.bin', contentType: 'application/octet-stream', size },
-      { headers: { authorization, 'idempotency-key': key } },
-    ),
-  find: async (id: string) =>
-    bodyOf(await createHttpClient(api.url).get(`/uploads/${id}`, { headers: { authorization } }), UploadView),
-  ids: async () => {
-    const page = await createHttpClient(api.url).get('/uploads', { headers: { authorization } })
-    return bodyOf(page, UploadPage).uploads.map(({ id }) => id)
-  },
+/** Returns the instance that may die. Starting it costs more than most of the tests. */
+async function startDying(): Promise<ApiProcess> {
+  if (!dying || dying.hasEnded()) {
+    dying = await startApiProcess({
+      ...api.environment,
+      AWS_ENDPOINT_URL_S3: proxy.endpoint,
+      LOG_LEVEL: 'info',
+    })
+  }
+  return dying
 }
 
 const putsOriginal = ({ method, path }: SeenRequest) => method === 'PUT' && path.includes('/originals/')
 const opensMultipart = ({ method, path }: SeenRequest) => method === 'POST' && path.includes('?uploads')
+const sendsPart = ({ method, path }: SeenRequest) => method === 'PUT' && path.includes('partNumber=2')
 
-/** Sends a request to the dying instance, and kills it when S3 has executed the matching request. */
-async function killAfter(matches: (seen: SeenRequest) => boolean, send: () => Promise<unknown>) {
+/** Sends a request to the dying instance, which never gets S3's response to the matching request. S3 has executed it. */
+async function interrupt(matches: (seen: SeenRequest) => boolean, send: () => Promise<unknown>) {
   const response = proxy.holdResponse(matches)
-  const lost = send().then(
+  const lost = expectLoss(send())
+  await response.arrived
+  return { lost, release: response.release }
+}
+
+/** The same, but S3 has not seen the matching request. */
+async function interruptBefore(matches: (seen: SeenRequest) => boolean, send: () => Promise<unknown>) {
+  const request = proxy.hold(matches)
+  const lost = expectLoss(send())
+  await request.arrived
+  return { lost, release: () => request.release('refuse') }
+}
+
+const expectLoss = (sent: Promise<unknown>) =>
+  sent.then(
     () => assert.unreachable('the killed instance responded'),
     () => undefined,
   )
-  await response.arrived
-  dying.kill()
-  await lost
-  response.release()
-}
 
-/** Ends the lease of the dead instance, which would end by itself some seconds later. */
-async function endLease(): Promise<void> {
-  const locks = await api.redis.keys(`${api.prefix}:*:idempotency-lock:*`)
-  if (locks.length > 0) await api.redis.del(locks)
+/** Kills the instance. @param requests to it */
+async function kill(instance: ApiProcess, requests: { lost: Promise<void>; release(): void }[]) {
+  instance.kill()
+  for (const { lost } of requests) await lost
+  for (const { release } of requests) release()
 }
 
 /** Sends a request until its key is free, as often as the responses allow. */
@@ -129,22 +191,9 @@ function s3IdOf({ transport }: Static<typeof Announced>): string | null {
   return new URL(url ?? '').searchParams.get('uploadId')
 }
 
-/** Returns the versions in S3 under a prefix, as keys. */
-async function versionsUnder(prefix: string): Promise<string[]> {
-  const { Versions = [] } = await api.s3.send(
-    new ListObjectVersionsCommand({ Bucket: api.bucket, Prefix: prefix }),
-  )
-  return Versions.map(({ Key = '' }) => Key)
-}
-
-async function openMultipartUploads() {
-  const { Uploads = [] } = await api.s3.send(new ListMultipartUploadsCommand({ Bucket: api.bucket }))
-  return Uploads
-}
-
 /** Starts a worker in this process, with the Redis, S3 and SQS of the instances. */
 async function startWorker() {
-  const config = readConfig({ ...api.environment, REDIS_URL: redisServer.url })
+  const config = readConfig(api.environment)
   const log = createLog({ level: 'silent', instance: 'worker' })
   const blockingRedis = connectBlockingRedis(config.redisUrl, log)
   const worker = createApp(config, log, {
@@ -163,49 +212,103 @@ async function startWorker() {
   }
 }
 
-test('a retry after the instance was killed waits for the lease and returns the upload that S3 has', async () => {
-  const key = randomUUID()
-  await killAfter(putsOriginal, () => client.send(key, 'the file', dying.url))
-  const [id] = await client.ids()
-  const retried = await retry(() => client.send(key))
-  assert.is(retried.status, 201, JSON.stringify(retried.body))
-  assert.is(bodyOf(retried, UploadView).id, id)
-  assert.is(retried.headers.get('location'), `/uploads/${id}`)
-  assert.equal(bodyOf(await client.send(key), UploadView), bodyOf(retried, UploadView))
-  const worker = await startWorker()
-  await createClient({ origin: api.url, apiKey }).waitUntilFinished(id ?? '')
-  await worker.close()
-  assert.equal(await client.ids(), [id])
-  assert.equal(await versionsUnder('originals/shop/'), [`originals/shop/${id}`])
-  assert.equal(await versionsUnder('manifests/shop/'), [`manifests/shop/${id}.json`])
+const test = suite('Idempotency-Key of an instance that died', {}, { limitMs: 60_000 })
+test.before(() => start())
+test.after(stop)
+
+test('a suspended instance that opens another multipart upload aborts it and returns the recorded one', async () => {
+  const tenant = tenants.aborted
+  const instance = await startDying()
+  const opening = proxy.hold(opensMultipart)
+  const first = tenant.announce(instance.url)
+  await opening.arrived
+  instance.suspend()
+  await tenant.endLease()
+  const taken = bodyOf(await tenant.announce(), Announced)
+  instance.resume()
+  opening.release()
+  const late = bodyOf(await first, Announced)
+  assert.is(late.id, taken.id)
+  assert.is(s3IdOf(late), s3IdOf(taken))
+  assert.is((await tenant.openMultipartUploads()).length, 1)
+  // Its URLs are signed anew.
+  const again = bodyOf(await tenant.announce(), Announced)
+  assert.equal([again.id, s3IdOf(again)], [taken.id, s3IdOf(taken)])
 })
 
-test('after Redis was flushed as well, a retry finds the id in S3', async () => {
-  const key = randomUUID()
-  await killAfter(putsOriginal, () => client.send(key, 'the file', dying.url))
-  const [id] = await client.ids()
-  await api.redis.flushall()
-  const retried = await client.send(key)
-  assert.is(retried.status, 201, JSON.stringify(retried.body))
-  assert.is(bodyOf(retried, UploadView).id, id)
-  const originals = await versionsUnder('originals/shop/')
-  assert.is(originals.filter((original) => original.endsWith(`/${id}`)).length, 1)
+test('a suspended instance cannot complete parts after another one has sent the file', async () => {
+  const tenant = tenants.twice
+  const instance = await startDying()
+  const part = proxy.hold(sendsPart)
+  const first = tenant.sendChunked(instance.url)
+  await part.arrived
+  instance.suspend()
+  await tenant.endLease()
+  const retried = bodyOf(await tenant.sendChunked(), UploadView)
+  instance.resume()
+  part.release()
+  const late = await first
+  assert.ok(late.status >= 500, `${late.status} ${JSON.stringify(late.body)}`)
+  assert.is((await tenant.find(retried.id)).state, 'received')
+  assert.equal(bodyOf(await tenant.sendChunked(), UploadView), retried)
+  assert.equal(await tenant.versions('originals'), [`originals/twice/${retried.id}`])
 })
+
+test('an instance that was suspended does not undo the upload of the one that took over', async () => {
+  const tenant = tenants.late
+  const instance = await startDying()
+  const held = proxy.holdResponse(putsOriginal)
+  const aborted = new AbortController()
+  const lost = fetch(`${instance.url}/upload?filename=a.txt`, {
+    method: 'POST',
+    body: 'the file',
+    headers: tenant.fileHeaders,
+    signal: aborted.signal,
+  }).catch(() => undefined)
+  await held.arrived
+  instance.suspend()
+  aborted.abort()
+  await lost
+  await tenant.endLease()
+  const { id } = bodyOf(await tenant.send(), UploadView)
+  assert.ok(await tenant.isReserved(id))
+  const sentBefore = countSent(instance)
+  instance.resume()
+  await until(async () => countSent(instance) > sentBefore)
+  held.release()
+  assert.is(await instance.stop(), 0)
+  assert.ok(await tenant.isReserved(id))
+  assert.is(await api.redis.exists(`${api.prefix}:{late}:upload:${id}`), 1)
+  assert.is(bodyOf(await tenant.send(), UploadView).id, id)
+})
+
+const countSent = ({ lines }: ApiProcess) =>
+  lines.filter((line) => line.includes('"operation":"sendFile"')).length
+
+let killing: Promise<void> | undefined
+/** Kills one instance that has the requests of the following tests, each of a tenant of its own. */
+const killedInstance = () => (killing ??= killWithRequests())
+
+async function killWithRequests(): Promise<void> {
+  const instance = await startDying()
+  const { url } = instance
+  await kill(instance, [
+    await interrupt(putsOriginal, () => tenants.unread.send(url, 'a'.repeat(MiB))),
+    await interrupt(putsOriginal, () => tenants.reused.send(url)),
+    await interruptBefore(putsOriginal, () => tenants.refused.send(url)),
+    await interrupt(opensMultipart, () => tenants.kept.announce(url)),
+    await interrupt(sendsPart, () => tenants.parts.sendChunked(url)),
+  ])
+}
 
 test('a retry does not read the body of a file that S3 has', async () => {
-  const key = randomUUID()
-  const size = MiB
-  await killAfter(putsOriginal, () => client.send(key, 'a'.repeat(size), dying.url))
-  await endLease()
+  const tenant = tenants.unread
+  await killedInstance()
+  await tenant.endLease()
   // Only the headers are sent.
   const request = httpRequest(`${api.url}/upload?filename=a.txt`, {
     method: 'POST',
-    headers: {
-      authorization,
-      'idempotency-key': key,
-      'content-type': 'text/plain',
-      'content-length': size,
-    },
+    headers: { ...tenant.fileHeaders, 'content-length': MiB },
   })
   request.flushHeaders()
   const status = await new Promise((resolve, reject) => {
@@ -216,173 +319,155 @@ test('a retry does not read the body of a file that S3 has', async () => {
 })
 
 test('a file whose instance was killed before S3 had it is stored under the same id', async () => {
-  const key = randomUUID()
-  const put = proxy.hold(putsOriginal)
-  const lost = client.send(key, 'the file', dying.url).catch(() => undefined)
-  await put.arrived
-  dying.kill()
-  await lost
-  put.release('refuse')
-  const [id] = await client.ids()
-  await endLease()
-  const retried = bodyOf(await client.send(key), UploadView)
+  const tenant = tenants.refused
+  await killedInstance()
+  const [id] = await tenant.ids()
+  assert.equal(await tenant.versions('originals'), [])
+  await tenant.endLease()
+  const retried = bodyOf(await tenant.send(), UploadView)
   assert.equal([retried.id, retried.state], [id, 'received'])
-  assert.is((await client.find(retried.id)).state, 'received')
+  assert.is((await tenant.find(retried.id)).state, 'received')
 })
 
 test('a different request with the key of an upload that S3 has is refused, and the right one is not', async () => {
-  const key = randomUUID()
-  await killAfter(putsOriginal, () => client.send(key, 'the file', dying.url))
-  await endLease()
-  const other = await client.send(key, 'another file')
+  const tenant = tenants.reused
+  await killedInstance()
+  await tenant.endLease()
+  const other = await tenant.send(api.url, 'another file')
   assert.is(other.status, 422, JSON.stringify(other.body))
   assert.is(bodyOf(other, Problem).code, 'idempotency_key_reused')
-  assert.is((await client.send(key)).status, 201)
+  assert.is((await tenant.send()).status, 201)
 })
 
-test('an instance that was suspended does not undo the upload of the one that took over', async () => {
-  const key = randomUUID()
-  const held = proxy.holdResponse(putsOriginal)
-  const aborted = new AbortController()
-  const lost = fetch(`${dying.url}/upload?filename=a.txt`, {
-    method: 'POST',
-    body: 'the file',
-    headers: { authorization, 'idempotency-key': key, 'content-type': 'text/plain' },
-    signal: aborted.signal,
-  }).catch(() => undefined)
-  await held.arrived
-  dying.suspend()
-  aborted.abort()
-  await lost
-  await endLease()
-  const { id } = bodyOf(await client.send(key), UploadView)
-  const isReserved = async () => (await api.redis.hexists(`${api.prefix}:{shop}:quota:held`, id)) === 1
-  assert.ok(await isReserved())
-  dying.resume()
-  await dying.until('"operation":"sendFile"')
-  held.release()
-  assert.is(await dying.stop(), 0)
-  assert.ok(await isReserved())
-  assert.is(await api.redis.exists(`${api.prefix}:{shop}:upload:${id}`), 1)
-  assert.is(bodyOf(await client.send(key), UploadView).id, id)
-})
-
-for (const redisState of ['kept', 'flushed'] as const) {
-  test(`announcing again after a kill continues the multipart upload that S3 has (Redis ${redisState})`, async () => {
-    const key = randomUUID()
-    const before = (await openMultipartUploads()).length
-    await killAfter(opensMultipart, () => client.announce(key, 20 * MiB, dying.url))
-    const opened = (await openMultipartUploads()).filter(({ Key }) => Key?.startsWith('originals/shop/'))
-    if (redisState === 'kept') await endLease()
-    else await api.redis.flushall()
-    const announced = bodyOf(await client.announce(key, 20 * MiB), Announced)
-    assert.is((await openMultipartUploads()).length, before + 1)
-    const own = opened.find(({ Key }) => Key === `originals/shop/${announced.id}`)
-    assert.ok(own, 'the id differs from that of the first request')
-    assert.is(s3IdOf(announced), own?.UploadId)
-    assert.is((await client.find(announced.id)).state, 'awaiting')
-  })
+/** Announces again, and checks that S3 has the multipart upload of the first request and no other. */
+async function announceAgain(tenant: Tenant): Promise<void> {
+  const [opened, ...others] = await tenant.openMultipartUploads()
+  assert.ok(opened)
+  assert.equal(others, [])
+  const announced = bodyOf(await tenant.announce(), Announced)
+  assert.is((await tenant.openMultipartUploads()).length, 1)
+  assert.is(
+    opened.Key,
+    originalKey({ owner: tenant.name, id: announced.id }),
+    'the id is that of the first request',
+  )
+  assert.is(s3IdOf(announced), opened.UploadId)
+  assert.is((await tenant.find(announced.id)).state, 'awaiting')
 }
 
-test('a suspended instance that opens another multipart upload aborts it and returns the recorded one', async () => {
-  const key = randomUUID()
-  const opening = proxy.hold(opensMultipart)
-  const first = client.announce(key, 20 * MiB, dying.url)
-  await opening.arrived
-  dying.suspend()
-  await endLease()
-  const before = (await openMultipartUploads()).length
-  const taken = bodyOf(await client.announce(key, 20 * MiB), Announced)
-  dying.resume()
-  opening.release()
-  const late = bodyOf(await first, Announced)
-  assert.is(late.id, taken.id)
-  assert.is(s3IdOf(late), s3IdOf(taken))
-  assert.is((await openMultipartUploads()).length, before + 1)
-  // Its URLs are signed anew.
-  const again = bodyOf(await client.announce(key, 20 * MiB), Announced)
-  assert.equal([again.id, s3IdOf(again)], [taken.id, s3IdOf(taken)])
+test('announcing again after a kill continues the multipart upload that S3 has', async () => {
+  await killedInstance()
+  await tenants.kept.endLease()
+  await announceAgain(tenants.kept)
 })
-
-/** Sends a file of unknown size. */
-function sendChunked(key: string, size: number, base: string): Promise<HttpResponse> {
-  return fetch(`${base}/upload?filename=a.bin`, {
-    method: 'POST',
-    body: new Blob([new Uint8Array(size)]).stream(),
-    duplex: 'half',
-    headers: { authorization, 'idempotency-key': key, 'content-type': 'application/octet-stream' },
-  }).then(async (response) => ({
-    status: response.status,
-    headers: response.headers,
-    body: await response.json(),
-  }))
-}
-
-/** Two parts of 8 MiB or less: the size of parts of a file whose size is not known. */
-const chunkedSize = 9 * MiB
-const sendsPart = ({ method, path }: SeenRequest) => method === 'PUT' && path.includes('partNumber=2')
 
 test('the parts of an instance that was killed are deleted when the file is sent again', async () => {
-  const key = randomUUID()
-  const before = (await openMultipartUploads()).length
-  await killAfter(sendsPart, () => sendChunked(key, chunkedSize, dying.url))
-  assert.is((await openMultipartUploads()).length, before + 1)
-  const [id] = await client.ids()
-  await endLease()
-  const retried = bodyOf(await sendChunked(key, chunkedSize, api.url), UploadView)
+  const tenant = tenants.parts
+  await killedInstance()
+  assert.is((await tenant.openMultipartUploads()).length, 1)
+  const [id] = await tenant.ids()
+  await tenant.endLease()
+  const retried = bodyOf(await tenant.sendChunked(), UploadView)
   assert.equal([retried.id, retried.state, retried.size], [id, 'received', chunkedSize])
-  assert.is((await openMultipartUploads()).length, before)
-})
-
-test('a suspended instance cannot complete parts after another one has sent the file', async () => {
-  const key = randomUUID()
-  const part = proxy.hold(sendsPart)
-  const first = sendChunked(key, chunkedSize, dying.url)
-  await part.arrived
-  dying.suspend()
-  await endLease()
-  const retried = bodyOf(await sendChunked(key, chunkedSize, api.url), UploadView)
-  dying.resume()
-  part.release()
-  const late = await first
-  assert.ok(late.status >= 500, `${late.status} ${JSON.stringify(late.body)}`)
-  assert.is((await client.find(retried.id)).state, 'received')
-  assert.equal(bodyOf(await sendChunked(key, chunkedSize, api.url), UploadView), retried)
-  const originals = await versionsUnder('originals/shop/')
-  assert.is(originals.filter((original) => original.endsWith(`/${retried.id}`)).length, 1)
+  assert.equal(await tenant.openMultipartUploads(), [])
 })
 
 test('a repeated request that fails does not undo an upload whose bytes arrived meanwhile', async () => {
-  const key = randomUUID()
-  const headers = { authorization, 'idempotency-key': key, 'content-type': 'text/plain' }
-  const records = () => api.redis.keys(`${api.prefix}:{shop}:upload:*`)
-  const isLocked = async () => (await api.redis.keys(`${api.prefix}:*:idempotency-lock:*`)).length > 0
+  const tenant = tenants.failing
+  const isLocked = async () => (await tenant.locks()).length > 0
   /** Begins a request that does not send all of its bytes. */
   const begin = async () => {
     const put = httpRequest(`${api.url}/upload?filename=a.txt`, {
       method: 'POST',
-      headers: { ...headers, 'content-length': 8 },
+      headers: { ...tenant.fileHeaders, 'content-length': 8 },
     })
     put.on('error', () => undefined)
     put.write('the ')
-    await until(async () => (await records()).length === 1)
+    await until(async () => (await tenant.records()).length === 1)
     return put
   }
   const failed = await begin()
   failed.destroy()
   await until(async () => !(await isLocked()))
-  assert.equal(await records(), [])
+  assert.equal(await tenant.records(), [])
   const put = await begin()
-  const id = (await records())[0]?.split(':').at(-1) ?? ''
+  const id = (await tenant.records())[0]?.split(':').at(-1) ?? ''
   // The write of an instance that was suspended.
   await api.s3.send(
-    new PutObjectCommand({ Bucket: api.bucket, Key: originalKey({ owner: 'shop', id }), Body: 'the file' }),
+    new PutObjectCommand({
+      Bucket: api.bucket,
+      Key: originalKey({ owner: 'failing', id }),
+      Body: 'the file',
+    }),
   )
   put.destroy()
   await until(async () => !(await isLocked()))
-  assert.is((await records()).length, 1)
-  assert.is(await api.redis.hexists(`${api.prefix}:{shop}:quota:held`, id), 1)
-  assert.is(bodyOf(await client.send(key), UploadView).id, id)
+  assert.is((await tenant.records()).length, 1)
+  assert.ok(await tenant.isReserved(id))
+  assert.is(bodyOf(await tenant.send(), UploadView).id, id)
+})
+
+// The last one of this suite, because its worker also finishes the files of the others.
+test('a retry after the instance was killed waits for the lease and returns the upload that S3 has', async () => {
+  const tenant = tenants.waiting
+  const instance = await startDying()
+  await kill(instance, [await interrupt(putsOriginal, () => tenant.send(instance.url))])
+  const [id = ''] = await tenant.ids()
+  const retried = await retry(() => tenant.send())
+  assert.is(retried.status, 201, JSON.stringify(retried.body))
+  assert.is(bodyOf(retried, UploadView).id, id)
+  assert.is(retried.headers.get('location'), `/uploads/${id}`)
+  assert.equal(bodyOf(await tenant.send(), UploadView), bodyOf(retried, UploadView))
+  const worker = await startWorker()
+  await createClient({ origin: api.url, apiKey: tenant.apiKey }).waitUntilFinished(id)
+  await worker.close()
+  assert.equal(await tenant.ids(), [id])
+  assert.equal(await tenant.versions('originals'), [`originals/waiting/${id}`])
+  assert.equal(await tenant.versions('manifests'), [`manifests/waiting/${id}.json`])
 })
 
 test.run()
+
+const flushed = suite(
+  'Idempotency-Key of a dead instance in a Redis that lost its data',
+  {},
+  { limitMs: 60_000 },
+)
+let directory: string
+let redisServer: RedisServer
+/** The upload of the tenant `flushed`. */
+let idBefore: string | undefined
+
+flushed.before(async () => {
+  directory = await mkdtemp(join(tmpdir(), 'millrace-idempotency-'))
+  redisServer = await startRedisServer({ directory })
+  await start(redisServer.url)
+  const instance = await startDying()
+  await kill(instance, [
+    await interrupt(putsOriginal, () => tenants.flushed.send(instance.url)),
+    await interrupt(opensMultipart, () => tenants.announced.announce(instance.url)),
+  ])
+  const ids = await tenants.flushed.ids()
+  idBefore = ids[0]
+  await api.redis.flushall()
+})
+flushed.after(async () => {
+  await stop()
+  await redisServer.close()
+  await rm(directory, { recursive: true })
+})
+
+flushed('after Redis was flushed as well, a retry finds the id in S3', async () => {
+  const tenant = tenants.flushed
+  const retried = await tenant.send()
+  assert.is(retried.status, 201, JSON.stringify(retried.body))
+  const { id } = bodyOf(retried, UploadView)
+  assert.is(id, idBefore)
+  assert.equal(await tenant.versions('originals'), [`originals/flushed/${id}`])
+})
+
+flushed('after Redis was flushed as well, announcing again continues the multipart upload that S3 has', () =>
+  announceAgain(tenants.announced),
+)
+
+flushed.run()

@@ -33,7 +33,7 @@ function verify(request: SentRequest, nowMs: number): string {
 }
 
 /** Signs a GET in its headers. */
-const inHeaders = () => signedRequest(target, { method: 'GET', path: '/bucket/key', time: signedAtMs })
+const inHeaders = (time = signedAtMs) => signedRequest(target, { method: 'GET', path: '/bucket/key', time })
 
 /** Signs a URL. `change` modifies it afterwards. */
 async function inUrl(expiresIn: number, change: (url: URL) => void = () => undefined): Promise<SentRequest> {
@@ -48,6 +48,13 @@ test('a signature in headers is valid for exactly 15 minutes before and after it
   for (const direction of [-1, 1]) {
     assert.is(verify(request, signedAtMs + direction * 15 * minuteMs), 'accepted')
     assert.match(verify(request, signedAtMs + direction * (15 * minuteMs + 1)), /^RequestTimeTooSkewed: /)
+  }
+})
+
+test('requests of one day and of the next are accepted in any order', () => {
+  for (const day of [0, 1, 0, 1]) {
+    const timeMs = signedAtMs + day * 24 * 60 * minuteMs
+    assert.is(verify(inHeaders(timeMs), timeMs), 'accepted')
   }
 })
 

@@ -8,13 +8,18 @@ type Serialize = ReturnType<FastifySerializerCompiler<TSchema>>
 const serializers = new WeakMap<TSchema, Serialize>()
 
 /**
- * Compiles the serializer of a response, as Fastify would. Fastify compiles one for each status of each route: 235, though
- * they have 32 schemas, because most of them are problems. That takes a third of the API's start.
+ * Compiles the serializer of a response, as Fastify would, but at the first response that needs it. Fastify compiles one for each
+ * status of each route when it starts: 235, though they have 32 schemas, because most of them are problems. That takes a third
+ * of the API's start.
  */
 export const serializerCompiler: FastifySerializerCompiler<TSchema> = ({ schema }) => {
   const known = serializers.get(schema)
   if (known) return known
-  const serialize = fastJson(schema)
+  let compiled: Serialize | undefined
+  const serialize: Serialize = (value) => {
+    compiled ??= fastJson(schema)
+    return compiled(value)
+  }
   serializers.set(schema, serialize)
   return serialize
 }

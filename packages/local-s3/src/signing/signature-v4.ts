@@ -1,4 +1,4 @@
-import { createHash, createHmac, timingSafeEqual } from 'node:crypto'
+import { createHash, createHmac, createSecretKey, type KeyObject, timingSafeEqual } from 'node:crypto'
 import { S3Error } from '../protocol/s3-error.ts'
 import type { S3Exchange } from '../protocol/s3-exchange.ts'
 
@@ -95,13 +95,24 @@ export function createSignatureV4(options: {
 }) {
   const { region, credentials, temporaryCredentials = () => undefined } = options
 
-  /** Returns the function that signs with the key of one day. */
-  function createSigner(secretAccessKey: string, date: string): (text: string) => string {
+  /** The last key: requests of a day have the same, and deriving it costs more than all else of a signature. */
+  let last: { secretAccessKey: string; date: string; key: KeyObject } | undefined
+
+  function signingKey(secretAccessKey: string, date: string): KeyObject {
+    if (last?.secretAccessKey === secretAccessKey && last.date === date) return last.key
     const hmac = (key: string | Buffer, text: string) => createHmac('sha256', key).update(text).digest()
-    const key = [region, 's3', 'aws4_request'].reduce(
+    const derived = [region, 's3', 'aws4_request'].reduce(
       (previous, text) => hmac(previous, text),
       hmac(`AWS4${secretAccessKey}`, date),
     )
+    const key = createSecretKey(derived)
+    last = { secretAccessKey, date, key }
+    return key
+  }
+
+  /** Returns the function that signs with the key of one day. */
+  function createSigner(secretAccessKey: string, date: string): (text: string) => string {
+    const key = signingKey(secretAccessKey, date)
     return (text) => createHmac('sha256', key).update(text).digest('hex')
   }
 

@@ -358,4 +358,20 @@ export const mutations: readonly KeptMutation[] = [
     effect: 'An error of S3 about the algorithm is one about the signature on a laptop.',
     tests: ['local-s3/signing/signing-times.test.ts'],
   },
+  {
+    name: "the day's key is kept for the next day",
+    file: `${room}/signature-v4.ts`,
+    before: 'last?.secretAccessKey === secretAccessKey && last.date === date',
+    after: 'last?.secretAccessKey === secretAccessKey',
+    effect: 'From midnight on, a running local S3 refuses every request.',
+    tests: ['local-s3/signing/signing-times.test.ts'],
+  },
+  {
+    name: 'the key of one secret is used for another',
+    file: `${room}/signature-v4.ts`,
+    before: 'last?.secretAccessKey === secretAccessKey && last.date === date',
+    after: 'last?.date === date',
+    effect: 'Temporary credentials are refused after a request with others.',
+    tests: ['local-s3/signing/temporary-credentials.local.test.ts'],
+  },
 ]
