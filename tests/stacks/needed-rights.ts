@@ -114,7 +114,6 @@ export const neededRights: Record<string, Record<string, Needs>> = {
   'shared/src/tenants/key-store.ts': {
     createJsonObjects: on('keys', 'GetObject', 'PutObject', 'DeleteObject'),
     HeadObjectCommand: on('keys', 'GetObject'),
-    ListObjectsV2Command: list,
     paginateListObjectsV2: list,
   },
   'shared/src/tenants/tenant-users.ts': {
