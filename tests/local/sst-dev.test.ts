@@ -12,6 +12,7 @@ import Type from 'typebox'
 import { Compile } from 'typebox/compile'
 import * as assert from 'uvu/assert'
 import { cookieClient } from '../client/support/cookie-client.ts'
+import { processEnvironment } from '../support/process-environment.ts'
 import { allGone } from '../support/process-list.ts'
 import { createSandbox, type Sandbox } from '../support/start-millrace.ts'
 import { suite } from '../support/suite.ts'
@@ -94,7 +95,7 @@ function runCommand(changes: Record<string, string> = {}) {
     cwd: root,
     stdio: ['ignore', 'pipe', 'pipe'],
     env: {
-      PATH: process.env['PATH'],
+      ...processEnvironment(),
       HOME: sandbox.directory,
       // What SST gives to each command.
       SST_RESOURCE_App: JSON.stringify({ name: 'millrace', stage: 'ada' }),

@@ -71,6 +71,8 @@ export type SandboxOptions = {
   parameters?: string
 }
 
+export type BootSandbox = Awaited<ReturnType<typeof createBootSandbox>>
+
 /**
  * Creates an instance before its first boot. Mocks of all programs that its scripts call come first on PATH, and its
  * own files are in a temporary directory. `sleep` returns at once.
@@ -166,35 +168,37 @@ export async function createBootSandbox(options: SandboxOptions = {}) {
 /** Runs a user-data script as at an instance's first boot, until it ends. */
 export async function bootInSandbox(script: string, options: SandboxOptions = {}) {
   const sandbox = await createBootSandbox(options)
-  const { read, mode } = sandbox
   try {
-    const { code, printed } = await sandbox.run(script).exit
-    const [login, secrets, environment, unit] = await Promise.all(
-      [
-        'login',
-        'etc/millrace/secrets',
-        'etc/millrace/environment',
-        'etc/systemd/system/millrace.service',
-      ].map(read),
-    )
-    return {
-      code,
-      printed,
-      /** All calls but those that send the log. */
-      calls: (await sandbox.calls()).filter((call) => !call.startsWith('aws logs ')),
-      allCalls: await sandbox.calls(),
-      logged: await sandbox.logged(),
-      login,
-      secrets,
-      environment,
-      unit: sandbox.withoutSandbox(unit),
-      modes:
-        code === 0
-          ? await Promise.all(['etc/millrace', 'etc/millrace/secrets', 'etc/millrace/environment'].map(mode))
-          : [],
-      leftovers: await read('etc/millrace/parameters'),
-    }
+    return await boot(sandbox, script)
   } finally {
     await sandbox.close()
+  }
+}
+
+/** Runs a user-data script in a sandbox until it ends. @returns what there is afterwards */
+export async function boot(sandbox: BootSandbox, script: string) {
+  const { read, mode } = sandbox
+  const { code, printed } = await sandbox.run(script).exit
+  const [login, secrets, environment, unit] = await Promise.all(
+    ['login', 'etc/millrace/secrets', 'etc/millrace/environment', 'etc/systemd/system/millrace.service'].map(
+      read,
+    ),
+  )
+  return {
+    code,
+    printed,
+    /** All calls but those that send the log. */
+    calls: (await sandbox.calls()).filter((call) => !call.startsWith('aws logs ')),
+    allCalls: await sandbox.calls(),
+    logged: await sandbox.logged(),
+    login,
+    secrets,
+    environment,
+    unit: sandbox.withoutSandbox(unit),
+    modes:
+      code === 0
+        ? await Promise.all(['etc/millrace', 'etc/millrace/secrets', 'etc/millrace/environment'].map(mode))
+        : [],
+    leftovers: await read('etc/millrace/parameters'),
   }
 }

@@ -95,10 +95,18 @@ function conditionsOf(condition: Json): Statement['conditions'] {
   )
 }
 
+/** The expressions of patterns: there are few, and each is asked thousands of times. */
+const expressions = new Map<string, RegExp>()
+
 /** Whether a text matches a pattern with `*`. */
 function matches(pattern: string, text: string): boolean {
-  const escaped = pattern.replaceAll(/[.+?^${}()|[\]\\]/g, '\\$&').replaceAll('*', '.*')
-  return new RegExp(`^${escaped}$`, 'i').test(text)
+  let expression = expressions.get(pattern)
+  if (!expression) {
+    const escaped = pattern.replaceAll(/[.+?^${}()|[\]\\]/g, '\\$&').replaceAll('*', '.*')
+    expression = new RegExp(`^${escaped}$`, 'i')
+    expressions.set(pattern, expression)
+  }
+  return expression.test(text)
 }
 
 /** Whether some text matches both patterns. */

@@ -10,6 +10,7 @@ const root = join(import.meta.dirname, '../..')
 /** Packages of many files that most processes of the tests import. */
 const packages = [
   '@aws-sdk/checksums/crc',
+  '@aws-sdk/client-auto-scaling',
   '@aws-sdk/client-cloudwatch',
   '@aws-sdk/client-s3',
   '@aws-sdk/client-sqs',
@@ -58,7 +59,7 @@ const keepDirectories: Plugin = {
 
 /**
  * Bundles the packages' modules, so that a process loads some 50 files of them instead of 1,400: a third of the CPU time
- * until an API instance has started. Modules of packages/ and tests/ stay as they are, and import the bundles instead of
+ * until an API instance has started. Modules of packages/, stacks/ and tests/ stay as they are, and import the bundles instead of
  * the packages if Node runs with the returned option. A bundle exports the names that Node itself finds in the package.
  *
  * @returns the option for NODE_OPTIONS
@@ -122,7 +123,7 @@ nodeModule.registerHooks?.({
     const isImport = url !== undefined && context.conditions.includes('import')
     const from = context.parentURL ?? ''
     // Of this tree, or of a copy of it with a planted mistake; or of the bundle of a program of it.
-    const isSource = /\\/(packages|tests)\\//.test(from) && !from.includes('/node_modules/')
+    const isSource = /\\/(packages|stacks|tests)\\//.test(from) && !from.includes('/node_modules/')
     if (isImport && (isSource || from.includes('/millrace-programs-'))) {
       return { url, format: 'module', shortCircuit: true }
     }

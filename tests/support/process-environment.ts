@@ -10,3 +10,12 @@ export function processEnvironment(): Record<string, string> {
     ...(NODE_OPTIONS !== undefined && { NODE_OPTIONS }),
   }
 }
+
+/**
+ * Returns NODE_OPTIONS of a process that loads one more module first.
+ *
+ * @param module its path
+ */
+export function nodeOptionsWith(module: string): string {
+  return [process.env['NODE_OPTIONS'], `--import=${module}`].filter(Boolean).join(' ')
+}

@@ -83,16 +83,19 @@ const failingFixtures: Record<string, { failures: string[]; says?: RegExp }> = {
   killed: { failures: ['the file was ended by SIGKILL, in fixture › is killed'] },
 }
 
+/** Of all processes: what NODE_OPTIONS has of a whole run loads two modules first, for packages that no fixture imports. */
+const { NODE_OPTIONS: _, ...environment } = process.env
+
 const runFixture = (name: string) =>
   runTestFile(join(fixtures, 'suite', `${name}.ts`), {
-    environment: process.env,
+    environment,
     limitMs: 20_000,
     signal: new AbortController().signal,
   })
 
 /** Runs a Node program to its end. */
 async function run(parameters: string[]) {
-  const child = spawn(process.execPath, parameters, { stdio: ['ignore', 'pipe', 'pipe'] })
+  const child = spawn(process.execPath, parameters, { stdio: ['ignore', 'pipe', 'pipe'], env: environment })
   let output = ''
   for (const stream of [child.stdout, child.stderr]) {
     stream.on('data', (chunk) => {
@@ -110,6 +113,7 @@ const runRunner = (fixture: string, ...parameters: string[]) =>
     join(fixtures, 'run', fixture),
     '--minimum',
     '1',
+    '--unbundled',
     ...parameters,
   ])
 
@@ -233,9 +237,9 @@ runner('an interrupted run kills its files', async () => {
   await once(server, 'listening')
   const address = server.address()
   assert.ok(address && typeof address === 'object')
-  const parameters = ['--root', join(fixtures, 'run/holds-a-connection'), '--minimum', '1']
+  const parameters = ['--root', join(fixtures, 'run/holds-a-connection'), '--minimum', '1', '--unbundled']
   const child = spawn(process.execPath, [join(import.meta.dirname, '../run.ts'), ...parameters], {
-    env: { ...process.env, FIXTURE_PORT: String(address.port) },
+    env: { ...environment, FIXTURE_PORT: String(address.port) },
     stdio: ['ignore', 'pipe', 'inherit'],
   })
   let output = ''

@@ -8,7 +8,7 @@ import {
 import { findPresetsFile } from '@millrace/shared/presets/load-presets-file.ts'
 import { openEnvironment } from '@millrace/shared/service/environment.ts'
 import Type from 'typebox'
-import { createStageDoctor, createSystemDoctor, type Doctor } from './doctor/doctor.ts'
+import { createSystemDoctor, type Doctor } from './doctor/doctor.ts'
 import { exitCodeOf } from './doctor/finding.ts'
 import { formatFindings, formatSummary } from './doctor/format-findings.ts'
 import { runChecks } from './doctor/run-checks.ts'
@@ -95,6 +95,8 @@ async function openDoctor({ stage, origin, data = '.millrace' }: Options): Promi
   loadEnvFile(process.env)
   const apiKey = process.env['MILLRACE_API_KEY'] || undefined
   if (stage !== undefined) {
+    // Imported here: it has AWS clients that no other system needs, and they take long to load.
+    const { createStageDoctor } = await import('./doctor/stage-doctor.ts')
     const { PRESETS, PRESETS_FILE } = process.env
     const presetsFile = PRESETS_FILE || findPresetsFile(root, { PRESETS })
     const presets = { ...(PRESETS && { PRESETS }), ...(presetsFile && { PRESETS_FILE: presetsFile }) }

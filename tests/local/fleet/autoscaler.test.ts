@@ -12,13 +12,13 @@ import { fleetMetrics } from '@millrace/shared/fleet/queue-load.ts'
 import { apiScaling, type MetricPoint, workerScaling } from '@millrace/shared/fleet/scaling-policy.ts'
 import { connectRedis } from '@millrace/shared/service/connections.ts'
 import { createLog } from '@millrace/shared/service/log.ts'
-import sharp from 'sharp'
 import * as assert from 'uvu/assert'
 import { cookieClient } from '../../client/support/cookie-client.ts'
 import { createHttpClient } from '../../support/http-client.ts'
 import { createSandbox, type Sandbox, startWithNode } from '../../support/start-millrace.ts'
 import { suite } from '../../support/suite.ts'
 import { watchCluster } from '../../support/watch-cluster.ts'
+import { samplePicture } from '../../worker/support/sample-images.ts'
 
 const test = suite('autoscaler', {}, { limitMs: 150_000 })
 /** Matches a field of a scaling policy that has a literal number instead of the shared one. */
@@ -219,9 +219,8 @@ test('real processes are started and drained according to the queue and the CPU 
   const workersOf = ({ instances }: Cluster) =>
     instances.filter(({ tier, state }) => tier === 'worker' && state === 'serving').length
 
-  const photo = await sharp({ create: { width: 1200, height: 800, channels: 3, background: '#468' } })
-    .jpeg()
-    .toBuffer()
+  // A small one: what counts is the number of jobs.
+  const photo = await samplePicture(320, 240).jpeg().toBuffer()
   // It repeats requests whose connection the balancer closed: on a busy machine an instance misses health checks.
   const sender = cookieClient(new URL(url).origin)
   await sender.api.GET('/session')

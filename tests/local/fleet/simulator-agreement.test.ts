@@ -25,6 +25,7 @@ import { Queue } from 'bullmq'
 import * as assert from 'uvu/assert'
 import { type JobRun, nextRun } from '../../fixtures/services/delay-job.ts'
 import { suite } from '../../support/suite.ts'
+import { until } from '../../support/until.ts'
 
 const test = suite('simulator agreement', {}, { limitMs: 90_000 })
 const delayWorker = join(import.meta.dirname, '../../fixtures/services/delay-worker.ts')
@@ -155,7 +156,7 @@ async function runProcesses(directory: string) {
   })
   try {
     await fleet.ready
-    while ((await journal.points()).length === 0) await redis.ping()
+    await until(async () => (await journal.points()).length > 0)
     // A period ends when the publisher samples the queue. As in the simulation, the trace begins with a period.
     const sample = await journal.sample()
     const startMs = Date.parse(sample?.at ?? '') + 2 * periodMs

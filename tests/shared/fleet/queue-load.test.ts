@@ -16,14 +16,19 @@ let fleet: WorkerFleet
 let cloudWatch: CloudWatchServer
 let proxy: S3Proxy
 
-test.before.each(async () => {
+test.before(async () => {
   fleet = await startWorkerFleet({ environment: { PUBLISH_PERIOD_MS: String(periodMs) } })
-  cloudWatch = await startCloudWatchServer()
   proxy = await startS3Proxy(fleet.environment['AWS_ENDPOINT_URL_S3'] ?? '')
 })
+test.before.each(async () => {
+  cloudWatch = await startCloudWatchServer()
+})
 test.after.each(async () => {
-  await fleet.close()
+  await fleet.reset()
   await cloudWatch.close()
+})
+test.after(async () => {
+  await fleet.close()
   await proxy.close()
 })
 

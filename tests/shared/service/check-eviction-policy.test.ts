@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { createServer } from 'node:net'
@@ -12,30 +13,30 @@ import { connectRedis } from '@millrace/shared/service/connections.ts'
 import { createLog } from '@millrace/shared/service/log.ts'
 import type { Redis } from 'ioredis'
 import * as assert from 'uvu/assert'
-import { type ApiInstances, startApiInstances } from '../../support/api-instances.ts'
+import { processEnvironment } from '../../support/process-environment.ts'
 import { suite } from '../../support/suite.ts'
 
 const test = suite('eviction policy')
 const log = createLog({ level: 'silent', instance: 'test' })
 let directory: string
 let server: RedisServer
-let api: ApiInstances
+let redis: Redis
 
 test.before(async () => {
   directory = await mkdtemp(join(tmpdir(), 'millrace-policy-'))
   server = await startRedisServer({ directory })
-  api = await startApiInstances({ redisUrl: server.url })
+  redis = connectRedis(server.url, log)
 })
 test.before.each(() => setRedis('100mb', 'noeviction'))
 test.after(async () => {
-  await api.close()
+  redis.disconnect()
   await server.close()
   await rm(directory, { recursive: true })
 })
 
 async function setRedis(maxmemory: string, policy: string): Promise<void> {
-  await api.redis.config('SET', 'maxmemory', maxmemory)
-  await api.redis.config('SET', 'maxmemory-policy', policy)
+  await redis.config('SET', 'maxmemory', maxmemory)
+  await redis.config('SET', 'maxmemory-policy', policy)
 }
 
 /** Checks a Redis. Returns the refusal, and the events of its warnings. */
@@ -55,25 +56,25 @@ const unknown = { refusal: undefined, warnings: ['eviction-policy-unknown'] }
 test('a Redis that evicts keys is refused, in words that say what to do', async () => {
   for (const policy of ['allkeys-lru', 'volatile-lru', 'volatile-ttl', 'allkeys-random']) {
     await setRedis('100mb', policy)
-    const { refusal } = await check(api.redis)
+    const { refusal } = await check(redis)
     assert.instance(refusal, Error)
     assert.match(String(refusal), new RegExp(`"${policy}".*Set maxmemory-policy to noeviction`))
   }
 })
 
 test('noeviction is accepted, and any policy without a memory limit', async () => {
-  assert.equal(await check(api.redis), accepted)
+  assert.equal(await check(redis), accepted)
   await setRedis('0', 'allkeys-lru')
-  assert.equal(await check(api.redis), accepted)
+  assert.equal(await check(redis), accepted)
 })
 
 test('a Redis that does not allow INFO is accepted with a warning', async () => {
   await setRedis('100mb', 'allkeys-lru')
-  await api.redis.acl('SETUSER', 'default', '-info')
+  await redis.acl('SETUSER', 'default', '-info')
   try {
-    assert.equal(await check(api.redis), unknown)
+    assert.equal(await check(redis), unknown)
   } finally {
-    await api.redis.acl('SETUSER', 'default', '+info')
+    await redis.acl('SETUSER', 'default', '+info')
   }
 })
 
@@ -94,12 +95,28 @@ test('a Redis that cannot be reached, or does not answer, is accepted with a war
   }
 })
 
+/** The settings of a service that reaches Redis only: S3 and SQS refuse connections, and neither is waited for at a start. */
+const settings = () => ({
+  AWS_REGION: 'eu-central-1',
+  AWS_ACCESS_KEY_ID: 'test',
+  AWS_SECRET_ACCESS_KEY: 'test',
+  AWS_ENDPOINT_URL_S3: 'http://127.0.0.1:1',
+  AWS_ENDPOINT_URL_SQS: 'http://127.0.0.1:1',
+  BUCKET: 'bucket',
+  EVENTS_QUEUE_URL: 'http://127.0.0.1:1/queue',
+  REDIS_URL: server.url,
+  PUBLIC_ORIGIN: 'http://localhost:3000',
+  SESSION_KEYS: randomBytes(32).toString('base64'),
+  LOG_LEVEL: 'info',
+  PORT: '0',
+})
+
 for (const service of ['api', 'worker']) {
   test(`the ${service} does not start with a Redis that evicts keys, and says why`, async () => {
     await setRedis('100mb', 'allkeys-lru')
     const entry = fileURLToPath(import.meta.resolve(`@millrace/${service}/main.ts`))
     const child = spawn(process.execPath, [entry], {
-      env: { ...process.env, ...api.environment, REDIS_URL: server.url, LOG_LEVEL: 'info', PORT: '0' },
+      env: { ...processEnvironment(), ...settings() },
       stdio: ['ignore', 'pipe', 'inherit'],
     })
     const [output, [code]] = await Promise.all([text(child.stdout), once(child, 'close')])

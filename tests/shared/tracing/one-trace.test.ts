@@ -6,6 +6,7 @@ import * as assert from 'uvu/assert'
 import { createBearerClient } from '../../support/bearer-client.ts'
 import type { HttpClient } from '../../support/http-client.ts'
 import { type OtlpReceiver, type ReceivedSpan, startOtlpReceiver } from '../../support/otlp-receiver.ts'
+import { nodeOptionsWith } from '../../support/process-environment.ts'
 import { announce, formOf, sendForm } from '../../support/send-upload.ts'
 import { type Services, startServices } from '../../support/start-services.ts'
 import { suite } from '../../support/suite.ts'
@@ -35,7 +36,7 @@ test.before(async () => {
   source = await startSourceServer()
   services = await startServices({
     ...otlp.environment,
-    NODE_OPTIONS: `--import=${reportModules}`,
+    NODE_OPTIONS: nodeOptionsWith(reportModules),
     API_KEYS: keyEntry,
     WEBHOOK_ALLOWED_NETWORKS: '127.0.0.1/32',
     IMPORT_ALLOWED_NETWORKS: '127.0.0.1/32',

@@ -1,6 +1,7 @@
 import { fileURLToPath } from 'node:url'
 import * as assert from 'uvu/assert'
 import { createHttpClient } from '../../support/http-client.ts'
+import { nodeOptionsWith } from '../../support/process-environment.ts'
 import { announce, formOf, sendForm } from '../../support/send-upload.ts'
 import { type Services, startServices } from '../../support/start-services.ts'
 import { suite } from '../../support/suite.ts'
@@ -38,7 +39,7 @@ function loadedBy(lines: Record<string, unknown>[]): string[][] {
 test('without an endpoint, nothing of OpenTelemetry but its API is loaded, and no log line has a trace id', async () => {
   const started = await startServices({
     ANONYMOUS_UPLOADS: 'on',
-    NODE_OPTIONS: `--import=${reportModules}`,
+    NODE_OPTIONS: nodeOptionsWith(reportModules),
     OTEL_SERVICE_NAME: 'unused',
   })
   try {

@@ -24,8 +24,6 @@ import { isFinished, Upload, type UploadIntent } from '@millrace/shared/uploads/
 import type { UploadAddress } from '@millrace/shared/uploads/upload-address.ts'
 import { newUploadId } from '@millrace/shared/uploads/upload-id.ts'
 import { createUploadRecords } from '@millrace/shared/uploads/upload-records.ts'
-import { createApp } from '@millrace/worker/app.ts'
-import { readConfig } from '@millrace/worker/config.ts'
 import Type from 'typebox'
 import { Compile } from 'typebox/compile'
 
@@ -100,6 +98,11 @@ export async function startWorkerFleet(
      * @param options.s3 a separate client for S3
      */
     async startWorker(options: { environment?: Environment; s3?: S3Client } = {}) {
+      // Imported here: a test that starts workers as processes needs none of the worker's modules itself.
+      const [{ createApp }, { readConfig }] = await Promise.all([
+        import('@millrace/worker/app.ts'),
+        import('@millrace/worker/config.ts'),
+      ])
       const config = readConfig({ ...environment, ...options.environment })
       const recorded = createLogRecorder()
       const log = createLog({ level: config.logLevel, instance: config.instance }, { write: recorded.add })

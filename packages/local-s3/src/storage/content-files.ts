@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { createReadStream } from 'node:fs'
 import { mkdir, open, readdir, rm, stat } from 'node:fs/promises'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import type { DiskSpace } from './disk-space.ts'
 
 /*
@@ -36,9 +36,6 @@ export type ContentFiles = Awaited<ReturnType<typeof createContentFiles>>
 export async function createContentFiles(directory: string, diskSpace: DiskSpace) {
   const root = join(directory, 'content')
   await mkdir(root, { recursive: true })
-  for (let prefix = 0; prefix < 256; prefix++) {
-    await mkdir(join(root, prefix.toString(16).padStart(2, '0')), { recursive: true })
-  }
   /** Number of readers per open file. A discarded file is deleted after its last reader has finished. */
   const readers = new Map<string, number>()
   const discarded = new Set<string>()
@@ -55,7 +52,7 @@ export async function createContentFiles(directory: string, diskSpace: DiskSpace
     async write(chunks: AsyncIterable<Buffer>): Promise<{ contentId: string; size: number }> {
       const contentId = randomUUID()
       const path = pathOf(contentId)
-      const file = await open(path, 'wx')
+      const file = await createFile(path)
       let size = 0
       let gathered: Buffer[] = []
       let gatheredBytes = 0
@@ -135,6 +132,17 @@ export async function createContentFiles(directory: string, diskSpace: DiskSpace
         }
       }
     },
+  }
+}
+
+/** Creates a file, and its folder if this is the first file in it: a start would be slow if it created all 256 folders. */
+async function createFile(path: string) {
+  try {
+    return await open(path, 'wx')
+  } catch (error) {
+    if (!(error instanceof Error && 'code' in error && error.code === 'ENOENT')) throw error
+    await mkdir(dirname(path), { recursive: true })
+    return open(path, 'wx')
   }
 }
 

@@ -1,6 +1,7 @@
 import { inflateSync, zstdDecompressSync } from 'node:zlib'
 import { AppError } from '@millrace/shared/service/app-error.ts'
-import { libraryPixelLimit, sharp } from '../pixels/sharp-setup.ts'
+import { libraryPixelLimit } from '../pixels/library-pixel-limit.ts'
+import { sharp } from '../pixels/sharp-setup.ts'
 import { blocksOf, openDirectory, tags, type WrittenValue } from '../structure/tiff-directory.ts'
 import { compressions, photometrics, sampleFormats, type TiffEncoding } from '../structure/tiff-encoding.ts'
 
