@@ -14,7 +14,7 @@ import {
 import { readTracingSettings } from '@millrace/shared/tracing/tracing-variables.ts'
 import Type, { type Static } from 'typebox'
 import { findFfmpeg } from './media/find-ffmpeg.ts'
-import { libraryPixelLimit } from './pixels/sharp-setup.ts'
+import { libraryPixelLimit } from './pixels/library-pixel-limit.ts'
 import { parseClamdUrl } from './scanning/clamd.ts'
 import { inspectSecretBytes } from './scanning/inspector.ts'
 import type { ScanConfig } from './scanning/scanning.ts'

@@ -1,6 +1,7 @@
 import { AppError } from '@millrace/shared/service/app-error.ts'
 import type { Metadata, Sharp, SharpOptions } from 'sharp'
-import { libraryPixelLimit, sharp } from '../pixels/sharp-setup.ts'
+import { libraryPixelLimit } from '../pixels/library-pixel-limit.ts'
+import { sharp } from '../pixels/sharp-setup.ts'
 import { uprightFrames } from '../pixels/upright-frames.ts'
 import { hideThumbnail } from '../structure/exif-thumbnail.ts'
 import {

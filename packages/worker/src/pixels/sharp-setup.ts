@@ -45,6 +45,3 @@ export async function withSvgLoader<Result>(run: () => Promise<Result>): Promise
 export function libvipsPeakBytes(): number {
   return sharp.cache().memory.high * 1024 ** 2
 }
-
-/** sharp's default pixel limit (0x3FFF squared). It must never be raised for user files. */
-export const libraryPixelLimit = 0x3fff * 0x3fff
