@@ -22,7 +22,8 @@ import { sampleImage } from '../support/sample-images.ts'
 import { type SourceServer, startSourceServer } from '../support/source-server.ts'
 import { startWorkerFleet, type WorkerFleet } from '../support/worker-fleet.ts'
 
-const test = suite('import upload')
+// A worker process that gets hundreds of MiB, on a busy machine.
+const test = suite('import upload', {}, { limitMs: 60_000 })
 const MiB = 1024 ** 2
 const owner = 's-tester'
 const limits = { bytesTotal: 60 * MiB }
