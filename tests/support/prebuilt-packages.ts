@@ -25,24 +25,33 @@ const packages = [
   '@fastify/swagger',
   '@fastify/swagger-ui',
   '@fastify/type-provider-typebox',
+  '@file-type/xml',
+  '@opentelemetry/api',
   '@tus/server',
   'bullmq',
+  'content-disposition',
+  'dataloader',
   'fast-json-stringify',
   'fastify',
   'fauxqs',
+  'file-type',
+  'helmet',
   'ioredis',
+  'ipaddr.js',
   'jose',
   'lru-cache',
   'prom-client',
+  'standardwebhooks',
   'tldts',
   'typebox',
   'typebox/compile',
   'typebox/format',
   'typebox/value',
+  'uuid',
 ]
 
-/** What stays as it is: native code, optional packages that are not installed, and what keeps one state for all importers. */
-const external = ['sharp', 'sodium-native', 'msgpackr-extract', 'valibot', 'pino', '@opentelemetry/*']
+/** What stays as it is: native code, optional packages that are not installed, and what starts threads from its own files. */
+const external = ['sharp', 'sodium-native', 'msgpackr-extract', 'valibot', 'pino']
 
 /** CommonJS modules that read files beside themselves find them where they are. */
 const keepDirectories: Plugin = {

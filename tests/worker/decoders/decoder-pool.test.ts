@@ -103,12 +103,13 @@ test('jobs at the same time have decoders of their own', async () => {
   assert.is(new Set(pids).size, 3)
 })
 
-for (const [command, limits] of [
-  ['crash', {}],
-  ['exit', {}],
-  ['spin', { cpuMs: 200 }],
-  ['hang', { wallMs: 200 }],
-  ['grow', { rssBytes: 150 * MiB }],
+for (const [command, limits, reason] of [
+  ['crash', {}, 'It ended with SIGABRT.'],
+  ['exit', {}, 'It ended with 3.'],
+  ['spin', { cpuMs: 200 }, 'It used more than 200 ms of CPU.'],
+  ['hang', { wallMs: 200 }, 'It took longer than 200 ms.'],
+  // And half as much again as an empty decoder takes: 180 MiB.
+  ['grow', { rssBytes: 10 * MiB }, ' bytes of memory.'],
 ] as const) {
   test(`a decoder that does "${command}" ends alone, and its file is rejected as poison after a second try`, async () => {
     const { render } = startRenderer({ limits })
@@ -117,6 +118,7 @@ for (const [command, limits] of [
     const error = await outcome
     assert.ok(error instanceof AppError)
     assert.equal([error.code, error.retryable], ['poison_file', false])
+    assert.ok(error.cause instanceof Error && error.cause.message.includes(reason), String(error.cause))
     assert.equal(variants, ['job 2'], 'the variant of the second process is not emitted again')
     assert.equal(heights, [2], 'the findings of the second process are not passed on again')
     assert.is(used.length, 1)

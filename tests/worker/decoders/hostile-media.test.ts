@@ -8,7 +8,7 @@ import { mediaFile } from '../support/media-files.ts'
 const test = suite('hostile video and audio', {}, { limitMs: 60_000 })
 const decoders = createDecoders({
   config: {
-    slots: 4,
+    slots: 2,
     maxImagePixels: 100_000_000,
     decoderCpuLimitMs: 1_500,
     decoderTimeLimitMs: 60_000,
@@ -72,11 +72,8 @@ test('damaged video and audio of all formats is examined without a failure', asy
   const files = await Promise.all(names.filter((name) => !/endless|\.md$/.test(name)).map(mediaFile))
   const random = randomNumbers(seed)
   const damaged = files.flatMap((file) => Array.from({ length: 5 }, () => damage(file, random)))
-  const examine = async () => {
-    for (let file = damaged.pop(); file; file = damaged.pop()) await inspect(file)
-  }
-  // Whatever is found, an exception would fail the test.
-  await Promise.all([examine(), examine(), examine()])
+  // Whatever is found, an exception would fail the test. One after another: a further decoder takes longer to start than all of them.
+  for (const file of damaged) await inspect(file)
   assert.is((await inspect(await mediaFile('mp4-faststart.mp4'))).durationMs, 2000)
 })
 

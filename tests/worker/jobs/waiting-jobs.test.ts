@@ -5,12 +5,12 @@ import { interlacedPng } from '../support/odd-images.ts'
 import { sampleImage } from '../support/sample-images.ts'
 import { startWorkerFleet, type WorkerFleet } from '../support/worker-fleet.ts'
 
-// Several images of 27 megapixels.
+// Several images of 25 megapixels.
 const test = suite('jobs that wait for a decoder', {}, { limitMs: 120_000 })
 let fleet: WorkerFleet
 
-/** An image of 27 megapixels: from 25 on, an image is large. */
-const large = interlacedPng(5_200, { channels: 1 })
+/** An image of 25 megapixels: from then on, an image is large. */
+const large = interlacedPng(5_000, { channels: 1 })
 
 test.before(async () => {
   const preset = {

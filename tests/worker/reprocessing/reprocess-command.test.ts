@@ -15,6 +15,7 @@ import * as assert from 'uvu/assert'
 import { runCommand } from '../../support/run-command.ts'
 import { type S3Proxy, startS3Proxy } from '../../support/s3-proxy.ts'
 import { suite } from '../../support/suite.ts'
+import { until } from '../../support/until.ts'
 import { sampleImage } from '../support/sample-images.ts'
 import { startWorkerFleet, type WorkerFleet } from '../support/worker-fleet.ts'
 
@@ -148,7 +149,7 @@ test('a killed command is repeated: no job is lost or done twice, and new upload
   })
   const exited = once(killed, 'exit')
   // Half of the limit: requests to reprocess single uploads find room beside them.
-  while ((await fleet.queue.counts()).prioritized < 4) await new Promise((resolve) => setImmediate(resolve))
+  await until(async () => (await fleet.queue.counts()).prioritized >= 4)
   killed.kill('SIGKILL')
   await exited
   assert.is((await fleet.queue.counts()).prioritized, 4)
@@ -187,7 +188,7 @@ async function stopIt(limits: Environment): Promise<void> {
     stdio: ['ignore', 'pipe', 'pipe'],
   })
   const [output, errors, exited] = [text(stopped.stdout), text(stopped.stderr), once(stopped, 'exit')]
-  while ((await fleet.queue.counts()).prioritized < 4) await new Promise((resolve) => setImmediate(resolve))
+  await until(async () => (await fleet.queue.counts()).prioritized >= 4)
   stopped.kill('SIGINT')
   stopped.kill('SIGINT')
   assert.is((await exited)[0], 1)

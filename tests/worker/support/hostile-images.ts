@@ -17,6 +17,7 @@ export async function hostileImages(): Promise<
   const webp = await animation('image/webp', { width: 8, height: 8, frames: 2 })
   const avif = await flagPicture().avif({ effort: 0 }).toBuffer()
   const png = await sampleImage('image/png', 60, 40)
+  const unpacksTo64MB = deflateSync(Buffer.alloc(64 * megabyte))
   const tooMany = ['image_too_many_pixels']
   const rejected = [
     'image_corrupt',
@@ -41,27 +42,15 @@ export async function hostileImages(): Promise<
       outcomes: ['ready', 'image_corrupt'],
     },
     'PNG with a text that unpacks to 64 MB': {
-      bytes: withChunk(
-        png,
-        'zTXt',
-        Buffer.concat([Buffer.from('a\0\0'), deflateSync(Buffer.alloc(64 * megabyte))]),
-      ),
+      bytes: withChunk(png, 'zTXt', Buffer.concat([Buffer.from('a\0\0'), unpacksTo64MB])),
       outcomes: ['ready', 'image_corrupt'],
     },
     'PNG with a colour profile that unpacks to 64 MB': {
-      bytes: withChunk(
-        png,
-        'iCCP',
-        Buffer.concat([Buffer.from('a\0\0'), deflateSync(Buffer.alloc(64 * megabyte))]),
-      ),
+      bytes: withChunk(png, 'iCCP', Buffer.concat([Buffer.from('a\0\0'), unpacksTo64MB])),
       outcomes: ['ready', 'image_corrupt'],
     },
     'PNG whose image data unpacks to 64 MB more': {
-      bytes: pngFile(
-        header(10, 10),
-        pngChunk('IDAT', deflateSync(Buffer.alloc(64 * megabyte))),
-        pngChunk('IEND', Buffer.alloc(0)),
-      ),
+      bytes: pngFile(header(10, 10), pngChunk('IDAT', unpacksTo64MB), pngChunk('IEND', Buffer.alloc(0))),
       outcomes: ['ready', 'image_corrupt'],
     },
     'PNG of 200,000 chunks': {
@@ -98,7 +87,7 @@ export async function hostileImages(): Promise<
     'TIFF whose strips unpack to far more than they should': {
       bytes: tiffFile(
         { 256: 64, 257: 48, 258: [8, 8, 8, 8, 8], 259: 8, 262: 2, 277: 5, 278: 48, 338: [0, 0] },
-        [deflateSync(Buffer.alloc(64 * megabyte))],
+        [unpacksTo64MB],
       ),
       outcomes: [...rejected, 'ready'],
     },

@@ -10,15 +10,19 @@ const preset: Preset = {
   variants: [{ name: 'only', fit: 'inside', width: 16, format: 'webp', quality: 80, effort: 0 }],
 }
 
-/** Starts decoder processes as a worker has them. Their outcomes are told by name. */
-export function startTestDecoders({ memoryBytes = 1024 ** 3 }: { memoryBytes?: number } = {}) {
+/**
+ * Starts decoder processes as a worker has them. Their outcomes are told by name.
+ *
+ * @param options.slots how many files are rendered at a time. Each decoder that starts costs as much CPU time as some ten files
+ */
+export function startTestDecoders({ slots = 8 }: { slots?: number } = {}) {
   const decoders = createDecoders({
     config: {
-      slots: 8,
+      slots,
       maxImagePixels: 100_000_000,
       decoderCpuLimitMs: 60_000,
       decoderTimeLimitMs: 60_000,
-      decoderMemoryBytes: memoryBytes,
+      decoderMemoryBytes: 1024 ** 3,
       decoderPreload: undefined,
     },
   })
@@ -40,7 +44,7 @@ export function startTestDecoders({ memoryBytes = 1024 ** 3 }: { memoryBytes?: n
   return {
     outcome,
 
-    /** Renders all files, eight at a time. @returns how many files of each name have each outcome */
+    /** Renders all files. @returns how many files of each name have each outcome */
     async outcomes(
       files: Iterable<{ name: string; bytes: Buffer }>,
     ): Promise<Record<string, Record<string, number>>> {
@@ -54,7 +58,7 @@ export function startTestDecoders({ memoryBytes = 1024 ** 3 }: { memoryBytes?: n
           found[name] = counts
         }
       }
-      await Promise.all(Array.from({ length: 8 }, work))
+      await Promise.all(Array.from({ length: slots }, work))
       return found
     },
 

@@ -102,10 +102,12 @@ async function fillWithHistory(count: number, ageMs: number): Promise<void> {
 }
 
 async function finished(id: string): Promise<Upload['state']> {
-  for (;;) {
-    const { state } = await readUpload(client, id)
-    if (state === 'ready' || state === 'rejected' || state === 'failed') return state
-  }
+  let state: Upload['state'] = 'awaiting'
+  await until(async () => {
+    state = (await readUpload(client, id)).state
+    return state === 'ready' || state === 'rejected' || state === 'failed'
+  })
+  return state
 }
 
 test('jobs end while uploads are refused, and uploads are accepted again once the history is trimmed', async () => {

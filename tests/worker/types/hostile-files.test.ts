@@ -67,6 +67,7 @@ test('a ZIP file whose content types inflate to hundreds of megabytes is a ZIP f
 test('a ZIP file with many entries is read within the limits', async () => {
   const file = zipFile(
     Array.from({ length: 20_000 }, (_, i): [string, string] => [`entry-with-a-name-${i}`, '']),
+    { isStored: true },
   )
   assert.is(await detectWithinLimits(file), 'application/zip')
 })
@@ -108,7 +109,7 @@ test('ISO files with boxes of impossible sizes have the type of their brand', as
     long(15n),
     long(2n ** 63n),
     long(2n ** 64n - 1n),
-    Buffer.concat(Array.from({ length: 200_000 }, () => box('free'))),
+    Buffer.alloc(8 * 200_000, box('free')),
     Array.from({ length: 3000 }).reduce((inner: Buffer) => box('moov', inner), Buffer.alloc(0)),
     box('moov', ...Array.from({ length: 60 }, () => box('trak', Buffer.alloc(30_000)))),
   ]

@@ -1,9 +1,9 @@
 import { inflateSync, zstdDecompressSync } from 'node:zlib'
 import { AppError } from '@millrace/shared/service/app-error.ts'
-import { libraryPixelLimit } from '../pixels/library-pixel-limit.ts'
-import { sharp } from '../pixels/sharp-setup.ts'
 import { blocksOf, openDirectory, tags, type WrittenValue } from '../structure/tiff-directory.ts'
 import { compressions, photometrics, sampleFormats, type TiffEncoding } from '../structure/tiff-encoding.ts'
+import { libraryPixelLimit } from './library-pixel-limit.ts'
+import { sharp } from './sharp-setup.ts'
 
 /** The decompressed bytes of one plane: rows of `rowBytes`, in samples of the file's byte order. */
 export type Plane = { bytes: Buffer; rowBytes: number; samples: number }
