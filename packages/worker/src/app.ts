@@ -97,6 +97,8 @@ export function createApp(
   return {
     /** Measures how long the oldest active job has been running, imports included. */
     oldestJob: jobs.oldestJob,
+    /** Starts the first decoder, before `start`. @throws Error if decoders do not start on this machine */
+    prepareDecoder: decoders.prepare,
     async start(): Promise<void> {
       await jobs.start()
       arrivals.start()

@@ -101,7 +101,7 @@ async function start({ stopping, stop, addPhase }: Service): Promise<void> {
     { event: 'ffmpeg', program: config.ffmpeg },
     config.ffmpeg ? 'videos get posters' : 'videos get no posters: ffmpeg was not found, or is off',
   )
-  await startMetricsServer({ config, metrics, log })
+  await Promise.all([startMetricsServer({ config, metrics, log }), app.prepareDecoder()])
   await app.start()
   isStarted = true
   log.info({ event: 'started' }, 'started')

@@ -92,6 +92,23 @@ async function ended(pid: number | string): Promise<void> {
   while (existsSync(`/proc/${pid}`)) await delay(10)
 }
 
+test('a prepared decoder has loaded its program, and gets the first job', async () => {
+  const { pool, render } = startRenderer()
+  await pool.prepare()
+  assert.is(pool.usage().idle, 1)
+  await pidOf(render('ok'))
+  assert.equal([pool.usage().idle, pool.usage().busy], [1, 0])
+})
+
+test('a decoder that cannot be prepared says why, and is not kept', async () => {
+  const recycle = { jobs: 1, rssBytes: 1024 * MiB }
+  const pool = createDecoderPool({ program: `${program}.missing`, environment: {}, recycle })
+  closers.push(pool.close)
+  const error = await pool.prepare().catch(String)
+  assert.match(String(error), /A decoder does not start: ended with 1\. .*Cannot find module/s)
+  assert.equal([pool.usage().idle, pool.usage().busy], [0, 0])
+})
+
 test('a decoder is used again for the next job', async () => {
   const { render } = startRenderer()
   assert.is(await pidOf(render('ok')), await pidOf(render('ok')))

@@ -24,6 +24,7 @@ test.before(async () => {
   const worker = await fleet.spawnWorker({ METRICS_PORT: '0', HEALTH_PORT: '0' })
   ownPort = (await worker.log.until(({ event }) => event === 'metrics'))['port']
   healthPort = (await worker.log.until(({ event }) => event === 'health'))['port']
+  await worker.log.until(({ event }) => event === 'started')
 })
 test.after(async () => {
   await fleet.close()
@@ -45,6 +46,10 @@ async function until(name: string, labels: Record<string, string>, isReached: (s
 }
 
 const attempts = 'millrace_job_duration_seconds_count'
+
+test('a worker has started its first decoder before it takes jobs', async () => {
+  assert.is(sumOf(await read(), 'millrace_decoder_processes', { state: 'idle' }), 1)
+})
 
 test('after uploads, a worker has their attempts, steps, bytes, calls, decoders and deliveries', async () => {
   const png = await sampleImage('image/png', 1200, 900)

@@ -19,6 +19,7 @@ export type ScriptedJob = (
 export function createScriptedPool(...jobs: ScriptedJob[]) {
   const asked: AskedJob[] = []
   const pool: DecoderPool = {
+    prepare: async () => undefined,
     busyPids: () => [],
     usage: () => ({ idle: 0, busy: 0, rssBytes: 0, libvipsPeakBytes: 0 }),
     async run(input, { fresh, limits, signal, onAnswer, readRange = async () => undefined }) {

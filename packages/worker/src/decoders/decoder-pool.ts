@@ -66,6 +66,21 @@ export function createDecoderPool(deps: {
     },
 
     /**
+     * Starts a decoder for the first job.
+     * @throws Error if it does not start
+     */
+    async prepare(): Promise<void> {
+      const member = take(false)
+      try {
+        await member.decoder.whenStarted()
+      } catch (error) {
+        member.decoder.kill()
+        throw error
+      }
+      giveBack(member)
+    },
+
+    /**
      * Runs one job in a decoder of its own.
      * @param options.fresh in a new process
      * @throws the signal's reason if it aborts, and what `readRange` throws

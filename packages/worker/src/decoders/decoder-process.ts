@@ -114,6 +114,16 @@ export function startDecoderProcess(deps: { program: string; environment: Record
     usage,
 
     /**
+     * Waits until the program has been loaded.
+     * @throws Error with its output if it ends instead
+     */
+    async whenStarted(): Promise<void> {
+      const start = await Promise.race([started.promise, exited.promise])
+      if (start !== 'started')
+        throw new Error(`A decoder does not start: ended with ${start}. ${errorOutput}`)
+    },
+
+    /**
      * Runs one job. The caller waits for its end before the next one.
      *
      * @throws the signal's reason if it aborts, and what `readRange` throws; the process is killed

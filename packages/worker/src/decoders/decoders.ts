@@ -91,6 +91,12 @@ export function createDecoders(deps: {
       return files.acquire({ cost: size, isLarge: size > fileCapacity / 8 }, signal)
     },
 
+    /**
+     * Starts a decoder before the first job: a worker whose decoders do not start must take none.
+     * @throws Error if it does not start
+     */
+    prepare: pool.prepare,
+
     /** Returns what the decoders use, and what is reserved for them and their files. Sizes in bytes. */
     usage: () => ({
       ...pool.usage(),
