@@ -1,3 +1,4 @@
+import { AsyncLocalStorage } from 'node:async_hooks'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
@@ -50,7 +51,7 @@ function startRenderer(
   })
   return {
     pool,
-    async render(command: string, signal = new AbortController().signal) {
+    async render(command: string, signal = new AbortController().signal, onPart = () => {}) {
       const variants: string[] = []
       const inspected = Promise.withResolvers<void>()
       const heights: unknown[] = []
@@ -61,9 +62,13 @@ function startRenderer(
           signal,
           onInspected({ height }) {
             heights.push(height)
+            onPart()
             inspected.resolve()
           },
-          emit: ({ body }) => variants.push(String(body)),
+          emit({ body }) {
+            variants.push(String(body))
+            onPart()
+          },
           onUsed: (usage) => used.push(usage),
         },
       )
@@ -112,6 +117,17 @@ test('a decoder that cannot be prepared says why, and is not kept', async () => 
 test('a decoder is used again for the next job', async () => {
   const { render } = startRenderer()
   assert.is(await pidOf(render('ok')), await pidOf(render('ok')))
+})
+
+test('what a decoder sends has the asynchronous context of its job, also in a decoder that is used again', async () => {
+  const { render } = startRenderer()
+  const trace = new AsyncLocalStorage<string>()
+  for (const name of ['first', 'second']) {
+    const seen: unknown[] = []
+    await trace.run(name, () => pidOf(render('ok', undefined, () => seen.push(trace.getStore()))))
+    assert.ok(seen.length > 1)
+    assert.equal([...new Set(seen)], [name])
+  }
 })
 
 test('jobs at the same time have decoders of their own', async () => {

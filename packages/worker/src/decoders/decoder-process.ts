@@ -1,3 +1,4 @@
+import { AsyncResource } from 'node:async_hooks'
 import { type ChildProcess, spawn } from 'node:child_process'
 import { Readable, Writable } from 'node:stream'
 import { type DecoderAnswer, type DecoderJob, decoderAnswer, type RangeReply } from './decoder-messages.ts'
@@ -165,27 +166,27 @@ export function startDecoderProcess(deps: { program: string; environment: Record
         failure = { error }
         kill()
       }
-      running = {
-        onFrame(message, body) {
-          if (!decoderAnswer.Check(message)) return stopFor('It sent an unknown answer.')
-          switch (message.type) {
-            case 'started':
-              return stopFor('It sent an unknown answer.')
-            case 'inspected':
-            case 'variant':
-            case 'picture':
-              return onAnswer(message, body)
-            case 'range':
-              if (!readRange || isReading) return stopFor('It sent an unknown answer.')
-              isReading = true
-              return void readRange(message.start, message.end).then(sendRange, fail)
-            default:
-              // A late range would be read as the next job.
-              if (isReading) return stopFor('It sent an unknown answer.')
-              answered.resolve(message)
-          }
-        },
+      const onFrame = (message: unknown, body: Buffer) => {
+        if (!decoderAnswer.Check(message)) return stopFor('It sent an unknown answer.')
+        switch (message.type) {
+          case 'started':
+            return stopFor('It sent an unknown answer.')
+          case 'inspected':
+          case 'variant':
+          case 'picture':
+            return onAnswer(message, body)
+          case 'range':
+            if (!readRange || isReading) return stopFor('It sent an unknown answer.')
+            isReading = true
+            return void readRange(message.start, message.end).then(sendRange, fail)
+          default:
+            // A late range would be read as the next job.
+            if (isReading) return stopFor('It sent an unknown answer.')
+            answered.resolve(message)
+        }
       }
+      // The pipe has the context in which the process was started: spans would belong to the trace of another job.
+      running = { onFrame: AsyncResource.bind(onFrame) }
       const startCpuMs = usage()?.cpuMs ?? 0
       let used: ProcessUsage | undefined
       const readUsed = () => {
