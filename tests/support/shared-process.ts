@@ -16,7 +16,7 @@ const systemWords = /startSystem|startWithN|startServices|run-chaos|spawnWorker/
 
 /** What a file says that needs a process of its own. Each says what another file of the process would change or notice. */
 const needsOwnProcess = [
-  // What runs beside others must be known before they are grouped, see `startsSystems`.
+  // Several busy processes: such a file takes two places of the runner's budget, and another file of its process would too.
   systemWords,
   // Threads and decoders, which a file may leave behind, and which end with its process.
   /worker_threads|spawnDecoder/,

@@ -115,6 +115,20 @@ function startPublisher(
   }
 }
 
+/** Stops a publisher whose request to CloudWatch is held until `released`. */
+async function assertStopWaits(
+  one: ReturnType<typeof startPublisher>,
+  released: PromiseWithResolvers<void>,
+): Promise<void> {
+  const order: string[] = []
+  const stopped = one.stop().then(() => order.push('stopped'))
+  for (let ping = 0; ping < 20; ping++) await redis.ping()
+  order.push('written')
+  released.resolve()
+  await stopped
+  assert.equal(order, ['written', 'stopped'])
+}
+
 test('a point has averages of its period, its longest wait, and a demand by recent jobs and the newest slots', async () => {
   const puts: MetricsPeriod[] = []
   const finishedJobs = createFinishedJobs({ redis, prefix })
@@ -229,13 +243,7 @@ test('a failure of CloudWatch is logged once until it succeeds again, and a stop
   }
   assert.is(puts, outcomes.length)
   assert.equal(one.events(), ['publisher', 'metrics-failed', 'metrics-failed'])
-  const order: string[] = []
-  const stopped = one.stop().then(() => order.push('stopped'))
-  for (let ping = 0; ping < 20; ping++) await redis.ping()
-  order.push('written')
-  released.resolve()
-  await stopped
-  assert.equal(order, ['written', 'stopped'])
+  await assertStopWaits(one, released)
 })
 
 test('a stop waits for the request of each period, not only for the newest', async () => {
@@ -249,13 +257,7 @@ test('a stop waits for the request of each period, not only for the newest', asy
   })
   for (const period of [1, 2, 2]) await one.sample({ slots: 1 }, start + period * periodMs)
   assert.is(puts, 2)
-  const order: string[] = []
-  const stopped = one.stop().then(() => order.push('stopped'))
-  for (let ping = 0; ping < 20; ping++) await redis.ping()
-  order.push('written')
-  released.resolve()
-  await stopped
-  assert.equal(order, ['written', 'stopped'])
+  await assertStopWaits(one, released)
 })
 
 test('the API takes the lease only after it was free for the whole delay', async () => {

@@ -12,10 +12,8 @@ import { findWrongText } from './checked-text.ts'
  * Schemas are compiled at the first request that needs them: all of them take a tenth of the CPU time of an instance's start.
  */
 export const validatorCompiler: FastifySchemaCompiler<TSchema> = ({ schema, httpPart }) => {
-  let compiled: Validator | undefined
   return (input: unknown) => {
-    compiled ??= compile(schema)
-    const validator = compiled
+    const validator = compile(schema)
     const value = httpPart === 'body' ? input : Value.Convert(schema, Value.Default(schema, input))
     if (validator.Check(value)) {
       // Headers cannot have such text, and a path with it is not found.

@@ -66,6 +66,8 @@ export function startDecoderProcess(deps: { program: string; environment: Record
   const { jobs, answers, stderr } = streamsOf(child)
   const exited = Promise.withResolvers<string | number>()
   const started = Promise.withResolvers<'started'>()
+  /** `started`, or how the process ended before it had loaded the program. */
+  const start = Promise.race([started.promise, exited.promise])
   let running: { onFrame(message: unknown, body: Buffer): void } | undefined
   let isAlive = true
   let errorOutput = ''
@@ -119,9 +121,9 @@ export function startDecoderProcess(deps: { program: string; environment: Record
      * @throws Error with its output if it ends instead
      */
     async whenStarted(): Promise<void> {
-      const start = await Promise.race([started.promise, exited.promise])
-      if (start !== 'started')
-        throw new Error(`A decoder does not start: ended with ${start}. ${errorOutput}`)
+      const outcome = await start
+      if (outcome === 'started') return
+      throw new Error(`A decoder does not start: ended with ${outcome}. ${errorOutput}`)
     },
 
     /**
@@ -136,10 +138,10 @@ export function startDecoderProcess(deps: { program: string; environment: Record
       signal.throwIfAborted()
       signal.addEventListener('abort', kill, { once: true })
       // Loading the program belongs to no job.
-      const start = await Promise.race([started.promise, exited.promise])
+      const outcome = await start
       signal.throwIfAborted()
-      if (start !== 'started') {
-        const reason = `It ended with ${start}.`
+      if (outcome !== 'started') {
+        const reason = `It ended with ${outcome}.`
         return { end: 'killed', reason, errorOutput, isOverLimit: false, used: undefined }
       }
       errorOutput = ''
