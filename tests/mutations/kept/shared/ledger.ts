@@ -158,4 +158,12 @@ export const mutations: readonly KeptMutation[] = [
     effect: 'After an update, all webhooks of all tenants are gone.',
     tests: ['shared/ledger/object-keys.test.ts'],
   },
+  {
+    name: 'listings: a page ends at objects that are none',
+    file: `${room}/list-parsed-keys.ts`,
+    before: 'if (found.length >= limit) {',
+    after: 'if (found.length >= 0) {',
+    effect: 'A folder of the console of S3 hides the keys of a tenant.',
+    tests: ['api/credentials/stored-keys.test.ts'],
+  },
 ]

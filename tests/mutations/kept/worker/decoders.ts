@@ -221,4 +221,12 @@ export const mutations: readonly KeptMutation[] = [
     effect: 'A hostile video costs its CPU limit twice.',
     tests: ['worker/decoders/media-limits.test.ts'],
   },
+  {
+    name: 'decoders: answers have the context of the first job',
+    file: `${room}/decoder-process.ts`,
+    before: 'running = { onFrame: AsyncResource.bind(onFrame) }',
+    after: 'running = { onFrame }',
+    effect: 'Spans of variants are in the trace of another upload.',
+    tests: ['worker/decoders/decoder-pool.test.ts'],
+  },
 ]
