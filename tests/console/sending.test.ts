@@ -2,7 +2,14 @@ import { setImmediate as turn } from 'node:timers/promises'
 import { SendError } from '@millrace/client'
 import * as assert from 'uvu/assert'
 import { suite } from '../support/suite.ts'
-import { chosenFile, interruptedFile, notFound, openSending, upload } from './support/open-sending.ts'
+import {
+  chosenFile,
+  folderHandle,
+  interruptedFile,
+  notFound,
+  openSending,
+  upload,
+} from './support/open-sending.ts'
 import { providePageGlobals } from './support/page-globals.ts'
 
 const test = suite('sending in the console, without a browser')
@@ -57,6 +64,25 @@ test('an interrupted file that is chosen again while it cannot be opened shows n
   ui.attempts[0]?.announce('1')
   await announced
   assert.is(ui.sending.files.peek()[0]?.problem, undefined)
+})
+
+test('an interrupted file that is chosen again is opened by its new handle on the page after this one', async () => {
+  const ui = open({ interrupted: [interruptedFile('cut.txt')] })
+  await ui.shown(([file]) => file?.phase === 'interrupted')
+  const { handle } = interruptedFile('cut.txt')
+  assert.ok(handle)
+  ui.sending.add([{ file: chosenFile('cut.txt'), handle }])
+  await ui.attempt(1)
+  assert.is(ui.stored.get('cut.txt')?.handle, handle)
+})
+
+test('a file of a folder that is opened again after a reload keeps its folder for the page after this one', async () => {
+  const record = interruptedFile('cut.txt')
+  const folder = folderHandle('album')
+  const ui = open({ interrupted: [{ ...record, folder }] })
+  await ui.attempt(1)
+  assert.is(ui.stored.get('cut.txt')?.handle, record.handle)
+  assert.is(ui.stored.get('cut.txt')?.folder, folder)
 })
 
 test('interrupted files go on although the browser does not ask for the folder of one of them', async () => {

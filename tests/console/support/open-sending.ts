@@ -77,6 +77,20 @@ export function interruptedFile(
   return { key: filename, filename, size: 1, page: 'earlier', ...times, handle, isPaused }
 }
 
+/** A folder whose files the browser may read. */
+export function folderHandle(name: string): FileSystemDirectoryHandle {
+  const refuses = () => Promise.reject(new Error('The page only keeps the folder.'))
+  const lists = () => {
+    throw new Error('The page does not list the folder.')
+  }
+  const handle: FileSystemDirectoryHandle = {
+    ...{ kind: 'directory', name, isSameEntry: async (other: FileSystemHandle) => other === handle },
+    ...{ getDirectoryHandle: refuses, getFileHandle: refuses, removeEntry: refuses, resolve: refuses },
+    ...{ keys: lists, values: lists, entries: lists, [Symbol.asyncIterator]: lists },
+  }
+  return handle
+}
+
 /** An attempt to send a file, which the test ends. */
 type Attempt = {
   filename: string

@@ -15,11 +15,11 @@ export type InterruptedFile = {
   addedAt: number
   uploadId?: string
   handle?: FileSystemFileHandle
-  folder?: FileSystemDirectoryHandle
+  folder?: FileSystemDirectoryHandle | undefined
   isPaused?: boolean
 }
 
-type Update = Partial<Pick<InterruptedFile, 'uploadId' | 'isPaused'>>
+type Update = Partial<Pick<InterruptedFile, 'uploadId' | 'isPaused' | 'handle' | 'folder'>>
 
 /** Files that nobody chose again are forgotten after this time, in ms. Their uploads have expired. */
 const lifeMs = 7 * 24 * 60 * 60 * 1000

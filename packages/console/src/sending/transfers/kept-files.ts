@@ -11,7 +11,7 @@ type KeptFile = {
   lastModified: number
   addedAt: number
   handle?: FileSystemFileHandle
-  folder?: FileSystemDirectoryHandle
+  folder?: FileSystemDirectoryHandle | undefined
 }
 
 /**
@@ -61,14 +61,19 @@ export function createKeptFiles(deps: { records: InterruptedFiles; identity: Pic
     },
 
     /**
-     * Keeps the bytes of a file that was interrupted or has failed.
+     * Keeps the bytes of a file that was interrupted or has failed, and what opens it from now on.
      *
      * @returns whether the file is still kept
      */
     renew(key: string, added: AddedFile): boolean {
       const file = kept.get(key)
-      if (file) file.added = added
-      return file !== undefined
+      if (!file) return false
+      file.added = added
+      const { handle, folder } = added
+      if (handle === undefined || handle === file.handle) return true
+      Object.assign(file, { handle, folder })
+      records.update(key, { handle, folder })
+      return true
     },
 
     /** The bytes of a file, if this page has them. */

@@ -1,4 +1,5 @@
 import type { Client, Upload, UploadProgress } from '@millrace/client'
+import { createBackoff } from './backoff.ts'
 
 /** What is told of the owner's uploads. */
 export type UploadListener = {
@@ -11,17 +12,18 @@ export type UploadListener = {
 
 /**
  * One stream of server-sent events for all that follow the owner's uploads: browsers open six connections to a host
- * (HTTP/1.1). It is open while somebody listens.
+ * (HTTP/1.1). It is open while somebody listens. If the API refuses it, it is opened again after a while, or with the next listener.
  */
 export function createUploadStream({ client }: { client: Pick<Client, 'watch'> }) {
   const listeners = new Set<UploadListener>()
+  const backoff = createBackoff({ onEnd: connectIfNeeded })
   let open: AbortController | undefined
 
   return {
     /** @returns a function that ends it */
     listen(listener: UploadListener): () => void {
       listeners.add(listener)
-      if (!open) connect()
+      connectIfNeeded()
       return () => {
         listeners.delete(listener)
         if (listeners.size > 0) return
@@ -29,6 +31,10 @@ export function createUploadStream({ client }: { client: Pick<Client, 'watch'> }
         open = undefined
       }
     },
+  }
+
+  function connectIfNeeded(): void {
+    if (!open && listeners.size > 0) connect()
   }
 
   function connect(): void {
@@ -39,16 +45,20 @@ export function createUploadStream({ client }: { client: Pick<Client, 'watch'> }
     }
     const ended = client.watch({
       signal: own.signal,
-      onSnapshot: (uploads, nextCursor) => tell((each) => each.onSnapshot?.(uploads, nextCursor)),
+      onSnapshot: (uploads, nextCursor) => {
+        backoff.reset()
+        tell((each) => each.onSnapshot?.(uploads, nextCursor))
+      },
       onChange: (upload) => tell((each) => each.onUpload?.(upload)),
       onErased: ({ id }) => tell((each) => each.onErased?.(id)),
       onProgress: (progress) => tell((each) => each.onProgress?.(progress)),
     })
-    // An API that refuses the stream: the next listener opens it again.
     ended
       .catch((error) => console.warn(error))
       .finally(() => {
-        if (open === own) open = undefined
+        if (open !== own) return
+        open = undefined
+        backoff.wait(0)
       })
   }
 }
