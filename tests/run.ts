@@ -4,6 +4,8 @@ import { join, relative, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { StartError } from '@millrace/local/setup/start-error.ts'
 import { chromiumProgram, clamdProgram, provideProgram } from '@millrace/local/setup/system-programs.ts'
+import { slowCpuMs, slowFiles } from './slow-files.ts'
+import { chooseFiles } from './support/choose-files.ts'
 import { prebuildPackages } from './support/prebuilt-packages.ts'
 import { prebuildPrograms } from './support/prebuilt-programs.ts'
 import { type FileResult, runTestFiles } from './support/run-file.ts'
@@ -12,8 +14,8 @@ import { groupByProcess, startsSystems } from './support/shared-process.ts'
 import { provideSstPlatform } from './support/sst-platform.ts'
 import { openTestRedis } from './support/test-redis.ts'
 
-/** A run without filters fails if it counts fewer tests. Raise it as tests are added. */
-const minimumTests = 4320
+/** A run of all files fails if it counts fewer tests, and so does one without the slow files. Raise them as tests are added. */
+const minimumTests = { all: 4320, quick: 3000 }
 const cores = availableParallelism()
 /** Processes that run at the same time. More than cores, because most tests also wait. With three for each core, some time out. */
 const budget = 2 * cores
@@ -22,28 +24,8 @@ const compileCache = join(import.meta.dirname, '../node_modules/.cache/millrace-
 const fileLimitSeconds = 240
 /** With so many files, bundles of our own programs save more than it takes to build them. */
 const filesForBundles = 30
-/**
- * Seconds of a typical file of folders with slow ones, until a run has measured each. The slowest processes start first.
- */
-const folderSeconds: Record<string, number> = { browser: 30, chaos: 60, journeys: 20, local: 30, stacks: 30 }
-/** Of slow files of other folders. */
-const fileSeconds: Record<string, number> = {
-  'api/direct/buffered-bytes.test.ts': 40,
-  'api/http/graceful-close.test.ts': 40,
-  'api/listing/list-uploads.test.ts': 40,
-  'api/tus/tus-instances.test.ts': 40,
-  'api/tus/tus-takeover.test.ts': 40,
-  'api/uploads/idempotency-crash.test.ts': 110,
-  'client/package.test.ts': 60,
-  'stacks/cloud.test.ts': 100,
-  'stacks/user-data.test.ts': 60,
-  'support/suite.test.ts': 70,
-  'worker/decoders/decode-cost.test.ts': 90,
-  'worker/decoders/decoder-pool.test.ts': 70,
-  'worker/decoders/video-posters.test.ts': 50,
-  'worker/instance/worker-processes.test.ts': 60,
-  'worker/jobs/retries.test.ts': 40,
-}
+/** Seconds of a file that is not slow, until a run has measured it. The slowest processes start first. */
+const typicalSeconds = 4
 /** How long each file took, by its path below `tests`. */
 const timesFile = join(import.meta.dirname, '../node_modules/.cache/millrace-test-times.json')
 
@@ -51,7 +33,9 @@ const { values, positionals: filters } = parseArgs({
   allowPositionals: true,
   options: {
     root: { type: 'string', default: import.meta.dirname },
-    minimum: { type: 'string', default: String(minimumTests) },
+    minimum: { type: 'string' },
+    // Without filters, slow files are left out unless this is given.
+    all: { type: 'boolean', default: false },
     'limit-seconds': { type: 'string', default: String(fileLimitSeconds) },
     // Loads modules from their own files, see prebuilt-packages.ts and prebuilt-programs.ts.
     unbundled: { type: 'boolean', default: false },
@@ -65,7 +49,7 @@ const print = (line: string) => process.stdout.write(`${line}\n`)
 /** Returns how long a file took last time, or how long those of its folder take. */
 function expectSeconds(path: string): number {
   const name = relative(root, path)
-  return lastSeconds[name] ?? fileSeconds[name] ?? folderSeconds[name.split('/')[0] ?? ''] ?? 4
+  return lastSeconds[name] ?? slowFiles[name] ?? typicalSeconds
 }
 
 function usesBrowser(path: string): boolean {
@@ -76,7 +60,6 @@ function usesBrowser(path: string): boolean {
 function findFiles() {
   return globSync('**/*.test.ts', { cwd: root, exclude: ['**/node_modules', '**/fixtures', 'images'] })
     .map((path) => join(root, path))
-    .filter((path) => filters.length === 0 || filters.some((filter) => path.includes(filter)))
     .sort()
 }
 
@@ -202,7 +185,7 @@ async function runWithServices(files: string[]) {
 const lastSeconds = readTimes()
 const startedAt = performance.now()
 const seconds = (ms: number) => `${Math.round(ms / 1000)} s`
-const files = findFiles()
+const { files, leftOut } = chooseFiles(root, findFiles(), { filters, all: values.all, slow: slowFiles })
 const results = await runWithServices(files)
 
 if (root === import.meta.dirname && results.length > 0) {
@@ -215,7 +198,7 @@ const skipped = results.reduce((sum, result) => sum + result.skipped.length, 0)
 const failures = results.reduce((sum, result) => sum + result.failures.length, 0)
 if (files.length === 0) failRun(`No test file matches ${filters.join(' ') || root}.`)
 if (results.length < files.length) failRun(`${files.length - results.length} files were not run.`)
-const minimum = Number(values.minimum)
+const minimum = Number(values.minimum ?? (leftOut > 0 ? minimumTests.quick : minimumTests.all))
 const counted = passed + failures + skipped
 if (filters.length === 0 && counted < minimum) {
   failRun(`Only ${counted} tests were counted; at least ${minimum} are required.`)
@@ -227,6 +210,13 @@ if (results.length > slowest.length) {
     `\nThe slowest (of it CPU): ${slowest.map(({ path, durationMs, cpuMs }) => `${relative(root, path)} ${seconds(durationMs)} (${seconds(cpuMs)})`).join(', ')}`,
   )
 }
+const isUnlisted = ({ path, cpuMs }: FileResult) => cpuMs > slowCpuMs && !(relative(root, path) in slowFiles)
+const unlisted = root === import.meta.dirname ? results.filter(isUnlisted) : []
+if (unlisted.length > 0) {
+  const names = unlisted.map(({ path, cpuMs }) => `${relative(root, path)} (${seconds(cpuMs)})`)
+  print(`\nSlow by their CPU time, but not in slow-files.ts: ${names.join(', ')}`)
+}
+if (leftOut > 0) print(`\n${leftOut} slow files were left out. \`npm run test:all\` runs them as well.`)
 const cpuMs = results.reduce((sum, result) => sum + result.cpuMs, 0)
 print(
   `\n${results.length} files in ${((performance.now() - startedAt) / 1000).toFixed(1)} s, ${seconds(cpuMs)} of CPU on ${cores} cores`,
