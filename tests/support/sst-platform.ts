@@ -1,16 +1,13 @@
 import { execFile } from 'node:child_process'
-import { existsSync, mkdirSync, readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { DatabaseSync } from 'node:sqlite'
-import { setTimeout } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { StartError } from '@millrace/local/setup/start-error.ts'
+import { withFileLock } from './file-lock.ts'
 
 export const root = join(import.meta.dirname, '../..')
 /** The directory of SST's components, their types and the providers' packages. */
 export const platform = join(root, '.sst/platform')
-/** How often a process looks whether another one has installed the platform, in ms. */
-const lockPollMs = 500
 
 /**
  * Installs SST's platform unless it is current, as `sst deploy` does first. Skips Pulumi, Bun and telemetry, which come
@@ -22,35 +19,9 @@ const lockPollMs = 500
  */
 export async function provideSstPlatform(print: (line: string) => void): Promise<void> {
   if (platformIsCurrent()) return
-  const lock = await lockPlatform()
-  try {
+  await withFileLock(join(root, 'node_modules/.cache/sst-platform.lock'), async () => {
     if (!platformIsCurrent()) await installPlatform(print)
-  } finally {
-    lock.release()
-  }
-}
-
-/** Waits until no other process installs the platform. It is SQLite's lock on a file, which ends with its process. */
-async function lockPlatform(): Promise<{ release(): void }> {
-  const cache = join(root, 'node_modules/.cache')
-  mkdirSync(cache, { recursive: true })
-  const database = new DatabaseSync(join(cache, 'sst-platform.lock'), { timeout: 0 })
-  for (;;) {
-    try {
-      database.exec('BEGIN EXCLUSIVE')
-      return { release: () => database.close() }
-    } catch (error) {
-      if (!isBusy(error)) throw error
-      await setTimeout(lockPollMs)
-    }
-  }
-}
-
-/** `SQLITE_BUSY` of SQLite's result codes. */
-const busy = 5
-
-function isBusy(error: unknown): boolean {
-  return error instanceof Error && 'errcode' in error && error.errcode === busy
+  })
 }
 
 async function installPlatform(print: (line: string) => void): Promise<void> {
