@@ -55,8 +55,12 @@ export async function startApiInstances(
   const redis = connectRedis(redisUrl, log)
   const subscriberIds: number[] = []
   const instances: { app: App; url: string; close(): Promise<void> }[] = []
-  const startInstance = async () => {
-    const config = readConfig({ ...environment, INSTANCE: `api-${instances.length + 1}` })
+  const startInstance = async (ownEnvironment: Environment = {}) => {
+    const config = readConfig({
+      ...environment,
+      INSTANCE: `api-${instances.length + 1}`,
+      ...ownEnvironment,
+    })
     const subscriber = connectBlockingRedis(config.redisUrl, log)
     subscriberIds.push(await subscriber.client('ID'))
     const instanceRedis = connectRedis(config.redisUrl, log)
@@ -71,7 +75,9 @@ export async function startApiInstances(
       subscriber.disconnect()
       instanceRedis.disconnect()
     }
-    instances.push({ app, url, close })
+    const instance = { app, url, close }
+    instances.push(instance)
+    return instance
   }
   for (let count = 0; count < (options.count ?? 1); count++) await startInstance()
   const [first] = instances
@@ -87,7 +93,7 @@ export async function startApiInstances(
     streamingS3,
     sqs,
     redis,
-    /** Starts one more instance. */
+    /** Starts one more instance. @param ownEnvironment replaces variables of this instance */
     startInstance,
     /** Closes the Redis connections on which these instances receive changes. */
     async cutSubscribers() {

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { newApiKey } from '@millrace/api/credentials/api-keys.ts'
 import { Problem } from '@millrace/api/http/problem.ts'
 import * as assert from 'uvu/assert'
-import { startApiInstances } from '../../support/api-instances.ts'
+import { type ApiInstances, startApiInstances } from '../../support/api-instances.ts'
 import { startApiProcess } from '../../support/api-process.ts'
 import { type EventStream, openEventStream } from '../../support/event-stream.ts'
 import { bodyOf, createHttpClient, type HttpResponse } from '../../support/http-client.ts'
@@ -12,6 +12,13 @@ import { announce } from '../../support/send-upload.ts'
 import { suite } from '../../support/suite.ts'
 
 const test = suite('limits of event streams', {}, { limitMs: 120_000 })
+const { key, entry } = newApiKey('acme', ['uploads:read'])
+let api: ApiInstances
+
+test.before(async () => {
+  api = await startApiInstances({ environment: { MAX_EVENT_STREAMS_PER_OWNER: '2' } })
+})
+test.after(() => api.close())
 
 /** How much the memory of an instance may grow with 2,000 open streams, in bytes. Measured: some 220 MiB, mostly garbage. */
 const maxGrowthBytes = 450 * 1024 * 1024
@@ -25,7 +32,6 @@ function assertRefused(response: HttpResponse, expected: { status: number; code:
 }
 
 test('the 2,001st event stream of an instance is refused until another one ends', async () => {
-  const api = await startApiInstances()
   const environment = { MAX_EVENT_STREAMS_PER_OWNER: '0', MAX_EVENT_STREAMS_PER_ADDRESS: '0' }
   const instance = await startApiProcess({ ...api.environment, ...environment, LOG_LEVEL: 'info' })
   const client = createHttpClient(instance.url)
@@ -56,7 +62,6 @@ test('the 2,001st event stream of an instance is refused until another one ends'
   }
   for (const connection of connections) connection.destroy()
   await instance.stop()
-  await api.close()
 })
 
 /** Returns the resident memory of the only process with this prefix of Redis' keys. */
@@ -67,7 +72,6 @@ function residentBytes(prefix: string): number {
 }
 
 test('an owner has a number of event streams over both routes, and HEAD takes none', async () => {
-  const api = await startApiInstances({ environment: { MAX_EVENT_STREAMS_PER_OWNER: '2' } })
   const client = createHttpClient(api.url)
   const { id } = await announce(client, 7)
   const [all, one] = [new URL('/events', api.url), new URL(`/uploads/${id}/events`, api.url)]
@@ -84,25 +88,26 @@ test('an owner has a number of event streams over both routes, and HEAD takes no
   streams.push(await openEventStream(all, other))
   for (const stream of streams) assert.ok(await stream.next())
   for (const stream of streams) stream.close()
-  await api.close()
 })
 
 test('an address has a number of event streams, and all addresses of an IPv6 /64 count together', async () => {
-  const { key, entry } = newApiKey('acme', ['uploads:read'])
-  const api = await startApiInstances({
-    environment: { MAX_EVENT_STREAMS_PER_ADDRESS: '2', TRUSTED_PROXIES: '127.0.0.1', API_KEYS: entry },
+  const { url } = await api.startInstance({
+    MAX_EVENT_STREAMS_PER_OWNER: '0',
+    MAX_EVENT_STREAMS_PER_ADDRESS: '2',
+    TRUSTED_PROXIES: '127.0.0.1',
+    API_KEYS: entry,
   })
   const opened: EventStream[] = []
   const open = async (address: string, apiKey?: string) => {
-    const client = createHttpClient(api.url)
+    const client = createHttpClient(url)
     await client.get('/session')
-    const stream = await openEventStream(new URL('/events', api.url), client, undefined, apiKey, address)
+    const stream = await openEventStream(new URL('/events', url), client, undefined, apiKey, address)
     opened.push(stream)
     return stream.response.status
   }
   assert.is(await open('2001:db8:0:1::1'), 200)
   assert.is(await open('2001:db8:0:1:ffff::2'), 200)
-  const client = createHttpClient(api.url)
+  const client = createHttpClient(url)
   await client.get('/session')
   const headers = { 'x-forwarded-for': '2001:db8:0:1:aaaa::3' }
   const refused = await client.get('/events', { headers })
@@ -111,7 +116,6 @@ test('an address has a number of event streams, and all addresses of an IPv6 /64
   // The client of an API key may be a server that follows uploads for many people.
   assert.is(await open('2001:db8:0:1::1', key), 200)
   for (const stream of opened) stream.close()
-  await api.close()
 })
 
 test.run()

@@ -15,6 +15,7 @@ import { bodyOf, createHttpClient, type HttpClient, type HttpResponse } from '..
 import { announce, formOf, sendForm } from '../../support/send-upload.ts'
 import { mountSmallDisk } from '../../support/small-disk.ts'
 import { suite } from '../../support/suite.ts'
+import { until } from '../../support/until.ts'
 
 const test = suite('full disk', {}, { limitMs: 60_000 })
 const MiB = 1024 ** 2
@@ -121,7 +122,7 @@ if (!disk) {
 
     await rm(filler)
     // Redis tries once a second to append again.
-    while (!bodyOf(await client.get('/ready'), Ready).status.startsWith('ready'));
+    await until(async () => bodyOf(await client.get('/ready'), Ready).status.startsWith('ready'))
     assert.is((await upload(1_000)).status, 201)
   })
 }

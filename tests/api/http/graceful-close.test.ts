@@ -9,7 +9,7 @@ import { Ready } from '@millrace/api/fleet/health-routes.ts'
 import { Announced } from '@millrace/api/uploads/upload-routes.ts'
 import { Compile } from 'typebox/compile'
 import * as assert from 'uvu/assert'
-import { type ApiInstances, startApiInstances } from '../../support/api-instances.ts'
+import { type ApiCloud, startApiCloud } from '../../support/api-cloud.ts'
 import { bodyOf, createHttpClient } from '../../support/http-client.ts'
 import { processEnvironment } from '../../support/process-environment.ts'
 import { announce } from '../../support/send-upload.ts'
@@ -19,17 +19,17 @@ const test = suite('graceful close')
 const main = fileURLToPath(import.meta.resolve('@millrace/api/main.ts'))
 /** Preloaded: an exception that nothing catches, when the test wants it. */
 const throwOnSignal = `data:text/javascript,process.on('SIGUSR2', () => { throw new Error('crash') })`
-let api: ApiInstances
+let cloud: ApiCloud
 
 test.before(async () => {
-  api = await startApiInstances()
+  cloud = await startApiCloud()
 })
-test.after(() => api.close())
+test.after(() => cloud.close())
 
 /** Starts an instance as a separate process, as in production. */
 async function startProcess(environment: Record<string, string> = {}) {
   const child = spawn(process.execPath, [main], {
-    env: { ...processEnvironment(), ...api.environment, LOG_LEVEL: 'info', PORT: '0', ...environment },
+    env: { ...processEnvironment(), ...cloud.environment, LOG_LEVEL: 'info', PORT: '0', ...environment },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
   const url = await new Promise<string>((resolve, reject) => {
@@ -47,7 +47,8 @@ async function exitCode(child: ChildProcess): Promise<number | null> {
   return child.exitCode
 }
 
-test('on SIGTERM the API ends event streams, finishes active requests and exits with 0, also if SIGINT follows at once', async () => {
+/** Ends an instance that has a stream of events, an active request and a connection without a request. */
+async function endBySignal() {
   const { child, url } = await startProcess({ S3_PUBLIC_ENDPOINT: 'http://127.0.0.1:9' })
   const client = createHttpClient(url)
   const { id } = await announce(client, 7)
@@ -64,29 +65,36 @@ test('on SIGTERM the API ends event streams, finishes active requests and exits 
   })
   slow.flushHeaders()
   await once(slow, 'continue')
+  const unused = connect(Number(new URL(url).port), '127.0.0.1')
+  await once(unused, 'connect')
+  // After a response on a later connection, the instance has accepted the unused one.
+  await (await fetch(`${url}/health`)).text()
+  const unusedClosed = once(unused.resume(), 'close')
   const responded = once(slow, 'response')
   child.kill('SIGTERM')
   // As on Ctrl-C, when npm passes the terminal's signal on.
   child.kill('SIGINT')
   while (part && !part.done) part = await stream?.read()
+  // The active request has not ended.
+  await unusedClosed
   slow.end(body)
   const [response] = await responded
+  return { response, body: await text(response), unused, code: await exitCode(child) }
+}
+let ending: ReturnType<typeof endBySignal> | undefined
+const endedBySignal = () => (ending ??= endBySignal())
+
+test('on SIGTERM the API ends event streams, finishes active requests and exits with 0, also if SIGINT follows at once', async () => {
+  const { response, body, code } = await endedBySignal()
   assert.is(response.statusCode, 201)
-  const { transport } = Compile(Announced).Parse(JSON.parse(await text(response)))
+  const { transport } = Compile(Announced).Parse(JSON.parse(body))
   assert.match(JSON.stringify(transport), '"http://127.0.0.1:9/millrace', 'signed for where clients reach S3')
-  assert.is(await exitCode(child), 0)
+  assert.is(code, 0)
 })
 
 test('closing does not wait for connections without a request', async () => {
-  const instance = await startApiInstances()
-  const { port } = new URL(instance.url)
-  const unused = connect(Number(port), '127.0.0.1')
-  await once(unused, 'connect')
-  // After a response on a later connection, the instance has accepted the unused one.
-  await fetch(`${instance.url}/health`)
-  const gone = once(unused.resume(), 'close')
-  await instance.close()
-  await gone
+  const { unused } = await endedBySignal()
+  assert.ok(unused.closed)
 })
 
 test('/ready returns 503 before the instance stops accepting requests', async () => {
@@ -106,7 +114,7 @@ test('/ready returns 503 before the instance stops accepting requests', async ()
 /** Starts an instance that is expected to end. @returns its exit code and the records that it logged */
 async function runToEnd(environment: Record<string, string>, whenListening?: (child: ChildProcess) => void) {
   const child = spawn(process.execPath, ['--import', throwOnSignal, main], {
-    env: { ...processEnvironment(), ...api.environment, LOG_LEVEL: 'info', PORT: '0', ...environment },
+    env: { ...processEnvironment(), ...cloud.environment, LOG_LEVEL: 'info', PORT: '0', ...environment },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
   const records: { level: number; event?: string; err?: { message: string } }[] = []
@@ -120,7 +128,7 @@ async function runToEnd(environment: Record<string, string>, whenListening?: (ch
 }
 
 test('an instance whose port is taken logs one fatal line and exits with 1', async () => {
-  const { code, records, errors } = await runToEnd({ PORT: new URL(api.url).port })
+  const { code, records, errors } = await runToEnd({ PORT: new URL(cloud.endpoints.s3).port })
   assert.is(code, 1)
   assert.is(errors, '')
   const fatal = records.filter(({ level }) => level === 60)

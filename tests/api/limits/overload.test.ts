@@ -8,12 +8,12 @@ import { suite } from '../../support/suite.ts'
 import { until } from '../../support/until.ts'
 
 const test = suite('overload', {}, { limitMs: 60_000 })
-let api: ApiInstances | undefined
+let api: ApiInstances
 
-test.after.each(async () => {
-  await api?.close()
-  api = undefined
+test.before(async () => {
+  api = await startApiInstances({ environment: { OPEN_ADMIN: 'true' } })
 })
+test.after(() => api.close())
 
 /** Uses CPU time in each turn of the event loop, in ms. @returns a function that stops it */
 function blockEventLoop(cpuMs: number): () => void {
@@ -36,11 +36,14 @@ for (const [limit, environment] of [
   ['event loop delay', { MAX_EVENT_LOOP_DELAY_MS: '20' }],
 ] satisfies [string, Record<string, string>][]) {
   test(`while an instance exceeds the limit of ${limit}, it refuses requests, except /health, /ready and /metrics`, async () => {
-    api = await startApiInstances({ environment: { ...environment, OPEN_ADMIN: 'true' } })
-    const client = createHttpClient(api.url)
+    const instance = await api.startInstance(environment)
+    const client = createHttpClient(instance.url)
     const unblock = limit === 'event loop delay' ? blockEventLoop(30) : () => undefined
     let refused = await client.get('/uploads')
-    while (refused.status === 200) refused = await client.get('/uploads')
+    await until(async () => {
+      refused = await client.get('/uploads')
+      return refused.status !== 200
+    })
     assert.is(refused.status, 503)
     assert.match(refused.headers.get('content-type') ?? '', 'application/problem+json')
     assert.is(bodyOf(refused, Problem).code, 'overloaded')
@@ -55,7 +58,6 @@ for (const [limit, environment] of [
 }
 
 test('an instance that gets little CPU time from a busy machine refuses nothing', async () => {
-  api = await startApiInstances()
   const environment = { ...api.environment, LOG_LEVEL: 'info', MAX_EVENT_LOOP_DELAY_MS: '100' }
   const instance = await startApiProcess(environment)
   const client = createHttpClient(instance.url)

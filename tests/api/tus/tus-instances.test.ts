@@ -23,7 +23,10 @@ const test = suite('tus on several instances', {}, { limitMs: 60_000 })
 const { key, entry } = newApiKey('shop', ['uploads:read', 'uploads:write'])
 let api: ApiInstances
 
-test.after.each(() => api.close())
+test.before(async () => {
+  api = await startApiInstances({ count: 2, environment: { API_KEYS: entry, PROXY_PROTOCOL: 'true' } })
+})
+test.after(() => api.close())
 
 const portOf = (url: string) => Number(new URL(url).port)
 
@@ -49,7 +52,6 @@ async function startWorker() {
 }
 
 test('tus-js-client finishes an upload although one of three instances is killed meanwhile', async () => {
-  api = await startApiInstances({ count: 2, environment: { API_KEYS: entry, PROXY_PROTOCOL: 'true' } })
   const proxy = await startS3Proxy(api.environment['AWS_ENDPOINT_URL_S3'] ?? '')
   const killed = await startApiProcess({
     ...api.environment,
@@ -62,8 +64,8 @@ test('tus-js-client finishes an upload although one of three instances is killed
   const balancer = await startLoadBalancer({ host: '127.0.0.1', port: 0 })
   for (const port of [killed.port, ...api.urls.map(portOf)]) balancer.add(port)
   const worker = await startWorker()
-  const bytes = Buffer.from(distinctBytes(21 * MiB))
-  const chunkSize = 6 * MiB
+  const bytes = Buffer.from(distinctBytes(11 * MiB))
+  const chunkSize = 3 * MiB
   const exchanges: string[] = []
   const origin = `http://127.0.0.1:${balancer.port}`
   // Each request has its own connection, so the balancer gives each to the next instance. The third chunk is
@@ -99,9 +101,16 @@ test('tus-js-client finishes an upload although one of three instances is killed
 })
 
 test('an instance that shuts down stores the bytes it has, and another instance continues', async () => {
-  api = await startApiInstances()
-  const stopping = await startApiProcess({ ...api.environment, LOG_LEVEL: 'info' })
-  const client = createHttpClient(api.url)
+  // Without a balancer in front of it.
+  const stopping = await startApiProcess({
+    ...api.environment,
+    PROXY_PROTOCOL: 'false',
+    LOG_LEVEL: 'info',
+  })
+  const balancer = await startLoadBalancer({ host: '127.0.0.1', port: 0 })
+  for (const url of api.urls) balancer.add(portOf(url))
+  const origin = `http://127.0.0.1:${balancer.port}`
+  const client = createHttpClient(origin)
   const bytes = distinctBytes(9 * MiB)
   const path = await createTus(client, bytes.length)
   const patch = openPatch(client, stopping.url + path, { offset: 0, length: bytes.length })
@@ -111,9 +120,10 @@ test('an instance that shuts down stores the bytes it has, and another instance 
   assert.is(await exitCode, 0)
   const offset = await tusOffset(client, path)
   assert.ok(offset > 0)
-  const last = await patchTus(client, api.url + path, { offset, bytes: bytes.subarray(offset) })
+  const last = await patchTus(client, origin + path, { offset, bytes: bytes.subarray(offset) })
   assert.equal([last.status, last.offset], [204, bytes.length])
   assert.is((await readUpload(client, path.slice('/tus/'.length))).state, 'received')
+  await balancer.close()
 })
 
 test.run()

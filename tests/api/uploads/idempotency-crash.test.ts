@@ -50,7 +50,7 @@ function newTenant(name: string) {
     sendChunked: (base = api.url) =>
       fetch(`${base}/upload?filename=a.bin`, {
         method: 'POST',
-        body: new Blob([new Uint8Array(chunkedSize)]).stream(),
+        body: ReadableStream.from(chunks),
         duplex: 'half',
         headers: { ...headers, 'content-type': 'application/octet-stream' },
       }).then(async (response) => ({
@@ -91,6 +91,7 @@ function newTenant(name: string) {
 type Tenant = ReturnType<typeof newTenant>
 
 /** Two parts of 8 MiB or less: the size of parts of a file whose size is not known. */
+const chunks = Array.from({ length: 9 }, () => new Uint8Array(MiB))
 const chunkedSize = 9 * MiB
 const tenants = {
   waiting: newTenant('waiting'),
@@ -292,14 +293,24 @@ const killedInstance = () => (killing ??= killWithRequests())
 async function killWithRequests(): Promise<void> {
   const instance = await startDying()
   const { url } = instance
+  const { waiting } = tenants
   await kill(instance, [
     await interrupt(putsOriginal, () => tenants.unread.send(url, 'a'.repeat(MiB))),
     await interrupt(putsOriginal, () => tenants.reused.send(url)),
     await interruptBefore(putsOriginal, () => tenants.refused.send(url)),
     await interrupt(opensMultipart, () => tenants.kept.announce(url)),
     await interrupt(sendsPart, () => tenants.parts.sendChunked(url)),
+    await interrupt(putsOriginal, () => waiting.send(url)),
   ])
+  // At once, before the lease has ended. The other tests run meanwhile.
+  waitingForLease = waiting
+    .ids()
+    .then(async ([id = '']) => ({ id, retried: await retry(() => waiting.send()) }))
+  // Its test reports what fails.
+  waitingForLease.catch(() => undefined)
 }
+
+let waitingForLease: Promise<{ id: string; retried: HttpResponse }> | undefined
 
 test('a retry does not read the body of a file that S3 has', async () => {
   const tenant = tenants.unread
@@ -410,10 +421,9 @@ test('a repeated request that fails does not undo an upload whose bytes arrived 
 // The last one of this suite, because its worker also finishes the files of the others.
 test('a retry after the instance was killed waits for the lease and returns the upload that S3 has', async () => {
   const tenant = tenants.waiting
-  const instance = await startDying()
-  await kill(instance, [await interrupt(putsOriginal, () => tenant.send(instance.url))])
-  const [id = ''] = await tenant.ids()
-  const retried = await retry(() => tenant.send())
+  await killedInstance()
+  assert.ok(waitingForLease)
+  const { id, retried } = await waitingForLease
   assert.is(retried.status, 201, JSON.stringify(retried.body))
   assert.is(bodyOf(retried, UploadView).id, id)
   assert.is(retried.headers.get('location'), `/uploads/${id}`)

@@ -1,4 +1,5 @@
-import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
+import { request } from 'node:http'
 import { UploadPartCommand } from '@aws-sdk/client-s3'
 import { ReceiveMessageCommand } from '@aws-sdk/client-sqs'
 import { Problem } from '@millrace/api/http/problem.ts'
@@ -9,14 +10,17 @@ import { Queue } from 'bullmq'
 import { Compile } from 'typebox/compile'
 import * as assert from 'uvu/assert'
 import { type ApiInstances, startApiInstances } from '../../support/api-instances.ts'
+import { distinctBytes } from '../../support/distinct-bytes.ts'
 import { bodyOf, createHttpClient, type HttpClient } from '../../support/http-client.ts'
 import { announce, formOf, multipartOf, readUpload, sendPart } from '../../support/send-upload.ts'
 import { suite } from '../../support/suite.ts'
 
 const test = suite('upload in parts')
 const MiB = 1024 ** 2
-const size = 20 * MiB + 1
-const bytes = new Uint8Array(randomBytes(size))
+/** Three parts of 8 MiB or less. */
+const size = 16 * MiB + 5
+const lastBytes = 5
+const bytes = distinctBytes(size)
 let api: ApiInstances
 
 test.before(async () => {
@@ -25,7 +29,7 @@ test.before(async () => {
 test.after(() => api.close())
 
 function part(partNumber: number, partSize: number): Uint8Array<ArrayBuffer> {
-  return bytes.slice((partNumber - 1) * partSize, partNumber * partSize)
+  return bytes.subarray((partNumber - 1) * partSize, partNumber * partSize)
 }
 
 /** Announces the file and sends all its parts concurrently. */
@@ -39,6 +43,15 @@ async function sendAllParts(client: HttpClient) {
     })),
   )
   return { announced, claimed }
+}
+
+/** Sends the headers of a part. S3 decides by them before it reads a byte. @returns the status of its response */
+async function statusOfSize(url: string, partBytes: number): Promise<number | undefined> {
+  const sending = request(url, { method: 'PUT', headers: { 'content-length': partBytes } })
+  sending.flushHeaders()
+  const [response] = await once(sending, 'response')
+  sending.destroy()
+  return response.statusCode
 }
 
 /** Stores a part of any size, as a URL signed by an earlier version allows. @returns its etag */
@@ -80,7 +93,7 @@ test('an upload whose parts were sent in any order is completed once and gets on
     [
       [1, 8 * MiB],
       [2, 8 * MiB],
-      [3, 4 * MiB + 1],
+      [3, lastBytes],
     ],
   )
   const body = { parts: [...etags].map(([partNumber, etag]) => ({ partNumber, etag })) }
@@ -99,10 +112,23 @@ test('an upload whose parts were sent in any order is completed once and gets on
   assert.is(bodyOf(await client.post(`${path}/parts`, { partNumbers: [1] }), Problem).code, 'upload_closed')
 })
 
-test('S3 sends an event for a completed multipart upload', async () => {
+/** Completes one upload four times at once, at two instances. */
+async function completeConcurrently() {
   const client = createHttpClient(api.url)
   const { announced, claimed } = await sendAllParts(client)
-  await client.post(`/uploads/${announced.id}/complete`, { parts: claimed })
+  const responses = await Promise.all(
+    [...api.urls, ...api.urls].map((base) =>
+      client.post(`/uploads/${announced.id}/complete`, { parts: claimed }, { base }),
+    ),
+  )
+  return { announced, responses }
+}
+let completing: ReturnType<typeof completeConcurrently> | undefined
+/** The upload of two tests. */
+const completedConcurrently = () => (completing ??= completeConcurrently())
+
+test('S3 sends an event for a completed multipart upload', async () => {
+  const { announced } = await completedConcurrently()
   for (;;) {
     const { Messages = [] } = await api.sqs.send(
       new ReceiveMessageCommand({
@@ -116,13 +142,7 @@ test('S3 sends an event for a completed multipart upload', async () => {
 })
 
 test('concurrent requests to complete an upload at two instances add one job', async () => {
-  const client = createHttpClient(api.url)
-  const { announced, claimed } = await sendAllParts(client)
-  const responses = await Promise.all(
-    [...api.urls, ...api.urls].map((base) =>
-      client.post(`/uploads/${announced.id}/complete`, { parts: claimed }, { base }),
-    ),
-  )
+  const { announced, responses } = await completedConcurrently()
   assert.equal(
     responses.map(({ status }) => status),
     [202, 202, 202, 202],
@@ -157,15 +177,14 @@ test("a part's URL accepts exactly the part's size, also that of the last part a
   const urls = [...parts, ...bodyOf(again, SignedParts).parts]
   assert.is(urls.length, 6)
   for (const { partNumber, url } of urls) {
-    const expected = partNumber === 3 ? 4 * MiB + 1 : 8 * MiB
+    const expected = partNumber === 3 ? lastBytes : 8 * MiB
     for (const wrong of [expected + 1, expected - 1]) {
-      const response = await fetch(url, { method: 'PUT', body: new Uint8Array(wrong) })
-      assert.is(response.status, 403, `part ${partNumber} with ${wrong} bytes`)
+      assert.is(await statusOfSize(url, wrong), 403, `part ${partNumber} with ${wrong} bytes`)
     }
   }
-  assert.is((await fetch(urls[0]?.url ?? '', { method: 'PUT', body: new Uint8Array(64 * MiB) })).status, 403)
+  assert.is(await statusOfSize(urls[0]?.url ?? '', 64 * MiB), 403)
   assert.equal(bodyOf(await client.get(`/uploads/${announced.id}/parts`), SentParts).parts, [])
-  await sendPart(urls[2]?.url ?? '', new Uint8Array(4 * MiB + 1))
+  await sendPart(urls[2]?.url ?? '', new Uint8Array(lastBytes))
   await sendPart(urls[3]?.url ?? '', new Uint8Array(8 * MiB))
 })
 
@@ -185,7 +204,7 @@ test('an upload is not completed while a part in S3 is missing, short or changed
   const thirdUrl = parts[2]?.url ?? ''
   claimed.push({ partNumber: 3, etag: await storePart(thirdUrl, new Uint8Array(9)) })
   const short = bodyOf(await client.post(path, { parts: claimed }), Problem)
-  assert.match(short.detail, /part 3 has 9 bytes, not 4194305/)
+  assert.match(short.detail, /part 3 has 9 bytes, not 5/)
 
   const etag = await sendPart(thirdUrl, part(3, partSize))
   const stale = bodyOf(await client.post(path, { parts: claimed }), Problem)
