@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { build, type Plugin } from 'esbuild'
 import { buildOnce } from './build-once.ts'
+import { httpWithoutFetch } from './http-without-fetch.ts'
 
 const root = join(import.meta.dirname, '../..')
 
@@ -94,7 +95,11 @@ const addCommandsToHashTable: Plugin = {
  * @returns the option for NODE_OPTIONS
  */
 export async function prebuildPackages(): Promise<string> {
-  const sources = [join(root, 'package-lock.json'), import.meta.filename]
+  const sources = [
+    join(root, 'package-lock.json'),
+    import.meta.filename,
+    join(import.meta.dirname, 'http-without-fetch.ts'),
+  ]
   const hash = createHash('sha256').update(process.version)
   for (const path of sources) hash.update(await readFile(path))
   const directory = await buildOnce(
@@ -132,7 +137,7 @@ async function buildPackages(directory: string): Promise<void> {
     external,
     // Names of classes are read, such as those of the commands of S3.
     keepNames: true,
-    plugins: [addCommandsToHashTable, keepDirectories],
+    plugins: [httpWithoutFetch, addCommandsToHashTable, keepDirectories],
     banner: {
       js: "import{createRequire as nodeCreateRequire}from'node:module';const require=nodeCreateRequire(import.meta.url);",
     },

@@ -5,6 +5,7 @@ import { dirname, join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { build, type Plugin } from 'esbuild'
 import { buildOnce } from './build-once.ts'
+import { httpWithoutFetch } from './http-without-fetch.ts'
 
 const packages = join(import.meta.dirname, '../../packages')
 
@@ -27,7 +28,9 @@ export async function prebuildPrograms(): Promise<string> {
   for (const path of globSync(sourceFiles, { cwd: packages }).sort()) {
     hash.update(path).update(await readFile(join(packages, path)))
   }
-  hash.update(await readFile(import.meta.filename))
+  for (const path of [import.meta.filename, join(import.meta.dirname, 'http-without-fetch.ts')]) {
+    hash.update(await readFile(path))
+  }
   const directory = await buildOnce(
     'millrace-programs',
     hash.digest('hex'),
@@ -53,7 +56,7 @@ async function bundlePrograms(directory: string): Promise<string[]> {
     conditions: ['@millrace/source'],
     target: `node${process.versions.node}`,
     // Without keepNames, which changes functions: the text of docs-page-plugin.ts is sent to browsers.
-    plugins: [onlyOwnModules, keepLocations],
+    plugins: [httpWithoutFetch, onlyOwnModules, keepLocations],
     logLevel: 'error',
   })
   await writeFile(join(directory, 'package.json'), '{ "type": "module" }\n')

@@ -1,6 +1,7 @@
 import { once } from 'node:events'
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Logger } from 'pino'
+import { nodeHttp } from '../service/node-http.ts'
 import type { ReadMetrics } from './metrics.ts'
 
 /**
@@ -19,7 +20,7 @@ export async function startMetricsServer(options: {
   const { metrics, log } = options
   const { metricsHost: host, metricsPort } = options.config
   if (metricsPort === undefined) return undefined
-  const server = createServer((request, response) => {
+  const server = nodeHttp.createServer((request, response) => {
     const [path] = request.url?.split('?', 1) ?? []
     if (path === '/metrics') return sendMetrics(metrics, request, response)
     response.writeHead(404, { connection: 'close' }).end()

@@ -1,12 +1,8 @@
 import type { LookupAddress } from 'node:dns'
-import {
-  type ClientRequest,
-  Agent as HttpAgent,
-  type RequestOptions,
-  request as requestHttp,
-} from 'node:http'
-import { Agent as HttpsAgent, request as requestHttps } from 'node:https'
+import type { ClientRequest, RequestOptions } from 'node:http'
+import https from 'node:https'
 import type { LookupFunction } from 'node:net'
+import { nodeHttp } from '@millrace/shared/service/node-http.ts'
 
 /**
  * Opens a request to one of the addresses that were just checked, even if DNS changes meanwhile (decision 0010). It uses no
@@ -16,7 +12,7 @@ import type { LookupFunction } from 'node:net'
  * @param addresses from `source-addresses.ts`
  */
 export function openRequest(url: URL, addresses: LookupAddress[], options: RequestOptions): ClientRequest {
-  const [request, Agent] = url.protocol === 'https:' ? [requestHttps, HttpsAgent] : [requestHttp, HttpAgent]
+  const { request, Agent } = url.protocol === 'https:' ? https : nodeHttp
   return request(url, {
     ...options,
     // A separate agent, without kept connections and proxies.

@@ -1,7 +1,7 @@
 import { once } from 'node:events'
-import { createServer } from 'node:http'
 import type { ReadMetrics } from '@millrace/shared/metrics/metrics.ts'
 import { sendMetrics } from '@millrace/shared/metrics/metrics-server.ts'
+import { nodeHttp } from '@millrace/shared/service/node-http.ts'
 
 /**
  * Serves three routes on loopback, until the process exits. Start it before anything that waits for Redis or S3.
@@ -24,7 +24,7 @@ export async function startHealthServer(options: {
   isStarted: () => boolean
 }): Promise<number> {
   const { instance, version, metrics, isStarted } = options
-  const server = createServer((request, response) => {
+  const server = nodeHttp.createServer((request, response) => {
     if (request.url === '/metrics') return sendMetrics(metrics, request, response)
     const code = codeOf(request.url)
     const status = isStarted() ? 'ok' : 'starting'
