@@ -7,6 +7,7 @@ import { ListMultipartUploadsCommand } from '@aws-sdk/client-s3'
 import { startRedisServer } from '@millrace/local/cloud/redis-server.ts'
 import { originalKey } from '@millrace/shared/ledger/object-keys.ts'
 import * as assert from 'uvu/assert'
+import { nodeOptionsWith } from '../../support/process-environment.ts'
 import { type S3Proxy, startS3Proxy } from '../../support/s3-proxy.ts'
 import { suite } from '../../support/suite.ts'
 import { createImporter } from '../support/announce-import.ts'
@@ -224,7 +225,7 @@ test('a worker whose health port is taken logs one fatal line and exits with 1',
 test('a worker that crashes hands its jobs back and exits with 1', async () => {
   const held = proxy.hold(writes('manifests'))
   const crash = `data:text/javascript,process.on('SIGUSR2',()=>{throw(Error('crash'))})`
-  const worker = await fleet.spawnWorker({ ...throughProxy(), NODE_OPTIONS: `--import=${crash}` })
+  const worker = await fleet.spawnWorker({ ...throughProxy(), NODE_OPTIONS: nodeOptionsWith(crash) })
   const address = await fleet.arrive(text)
   await held.arrived
   worker.kill('SIGUSR2')
