@@ -10,13 +10,13 @@ import { build as buildWithEsbuild } from 'esbuild'
 import * as assert from 'uvu/assert'
 import { build as buildWithVite } from 'vite'
 import { testContent } from '../../packages/api/src/webhooks/test-content.ts'
+import { type ApiWithWorker, startApiWithWorker } from '../support/api-with-worker.ts'
 import { provideOldNode } from '../support/old-node.ts'
-import { startSystem } from '../support/start-millrace.ts'
 import { suite } from '../support/suite.ts'
 import { samplePicture } from '../worker/support/sample-images.ts'
 import { installPackedClient, type PackedClient } from './support/packed-client.ts'
 
-/** These tests come first: the system ends before the compilers and bundlers begin, which would keep it waiting for most of the time. */
+/** These tests come first, so that no API and no worker wait while compilers and bundlers run. */
 const testInUse = suite('packed client in use', {}, { limitMs: 120_000 })
 const test = suite('packed client', {}, { limitMs: 120_000 })
 const run = promisify(execFile)
@@ -25,17 +25,17 @@ const support = join(import.meta.dirname, 'support')
 const { key, entry } = newApiKey('shop', ['uploads:read', 'uploads:write', 'act-as', 'tokens'])
 
 let client: PackedClient
-let system: ReturnType<typeof startSystem>
+let system: ApiWithWorker
 let origin: string
 
 testInUse.before(async () => {
-  system = startSystem(['--workers', '1..1'], { API_KEYS: entry })
+  system = await startApiWithWorker({ API_KEYS: entry })
+  origin = system.url
   // Types that a consumer of the hook has installed.
   client = await installPackedClient(['@types/node', '@types/react', 'csstype', 'react', 'undici-types'])
-  origin = new URL((await system).url).origin
 })
 testInUse.after(async () => {
-  await (await system).close()
+  await system.close()
 })
 test.after(async () => {
   await client?.remove()
