@@ -1,3 +1,5 @@
+// A process of its own: Vite sets NODE_ENV, and this file takes as long as all others of the client.
+
 import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { cp, readFile, writeFile } from 'node:fs/promises'

@@ -21,6 +21,8 @@ import { samplePicture } from '../worker/support/sample-images.ts'
 
 const test = suite('upload routes in frameworks', undefined, { limitMs: 60_000 })
 const backend = newApiKey('acme', ['tokens', 'tenant'])
+/** Hono's server replaces them. */
+const { Request, Response } = globalThis
 let system: ApiWithWorker
 let picture: Uint8Array<ArrayBuffer>
 
@@ -36,6 +38,7 @@ test.before(async () => {
 test.after(async () => {
   for (const { close } of frameworks.values()) await close()
   await system.close()
+  Object.assign(globalThis, { Request, Response })
 })
 
 type Ready = { id: string; user: string; team: string }
