@@ -214,7 +214,7 @@ const cases: Record<string, Case> = {
   },
 }
 
-const test = suite('layers', { planted: '', code: 0, output: '' })
+const test = suite('layers', { planted: '', code: 0, output: '' }, { limitMs: 120_000 })
 
 test.before(async (context) => {
   context.planted = realpathSync(mkdtempSync(join(tmpdir(), 'millrace-layers-')))
