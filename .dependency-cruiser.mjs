@@ -215,6 +215,10 @@ export default {
     parser: 'swc',
     // No rule is about orphans, reachability or metrics: a seventh of the time.
     skipAnalysisNotInRules: true,
+    // `npm run check` and tests/repository/layers.test.ts read the same files. With JSON, because packages are found by their
+    // package.json and by package-lock.json.
+    cache: { folder: 'node_modules/.cache/layers', strategy: 'content' },
+    extraExtensionsToScan: ['.json'],
     doNotFollow: { path: 'node_modules' },
     // Generated files, and programs whose packages only `npm run bench` installs.
     exclude: { path: '(^|/)dist/|^bench/alternatives/|^tests/fixtures/' },

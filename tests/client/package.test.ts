@@ -1,3 +1,5 @@
+// A process of its own: Vite sets NODE_ENV, and this file takes as long as all others of the client.
+
 import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { cp, readFile, writeFile } from 'node:fs/promises'
@@ -10,12 +12,14 @@ import { build as buildWithEsbuild } from 'esbuild'
 import * as assert from 'uvu/assert'
 import { build as buildWithVite } from 'vite'
 import { testContent } from '../../packages/api/src/webhooks/test-content.ts'
+import { type ApiWithWorker, startApiWithWorker } from '../support/api-with-worker.ts'
 import { provideOldNode } from '../support/old-node.ts'
-import { startSystem } from '../support/start-millrace.ts'
 import { suite } from '../support/suite.ts'
 import { samplePicture } from '../worker/support/sample-images.ts'
 import { installPackedClient, type PackedClient } from './support/packed-client.ts'
 
+/** These tests come first, so that no API and no worker wait while compilers and bundlers run. */
+const testInUse = suite('packed client in use', {}, { limitMs: 120_000 })
 const test = suite('packed client', {}, { limitMs: 120_000 })
 const run = promisify(execFile)
 const root = join(import.meta.dirname, '../..')
@@ -23,17 +27,19 @@ const support = join(import.meta.dirname, 'support')
 const { key, entry } = newApiKey('shop', ['uploads:read', 'uploads:write', 'act-as', 'tokens'])
 
 let client: PackedClient
-let system: ReturnType<typeof startSystem>
+let system: ApiWithWorker
 let origin: string
 
-test.before(async () => {
-  system = startSystem(['--workers', '1..1'], { API_KEYS: entry })
+testInUse.before(async () => {
+  system = await startApiWithWorker({ API_KEYS: entry })
+  origin = system.url
   // Types that a consumer of the hook has installed.
   client = await installPackedClient(['@types/node', '@types/react', 'csstype', 'react', 'undici-types'])
-  origin = new URL((await system).url).origin
+})
+testInUse.after(async () => {
+  await system.close()
 })
 test.after(async () => {
-  await (await system).close()
   await client?.remove()
 })
 
@@ -92,17 +98,17 @@ for (const [version, node] of [
 ] as const) {
   const name = `Node ${version} sends, resumes, follows, lists and erases uploads, and verifies webhooks`
   if (node === undefined) {
-    test.skip(name, 'this machine has no Node 20, and there is none to download for it')
+    testInUse.skip(name, 'this machine has no Node 20, and there is none to download for it')
     continue
   }
-  test(name, async () => {
+  testInUse(name, async () => {
     await cp(join(support, 'use-package.mjs'), join(client.folder, 'use-package.mjs'))
     const printed = await runProgram(node, ['use-package.mjs', origin, key])
     assert.match(printed, new RegExp(`^ok v${version}\\.`))
   })
 }
 
-test('the programs of both readmes send a photo and print its variants', async () => {
+testInUse('the programs of both readmes send a photo and print its variants', async () => {
   await writeFile(join(client.folder, 'photo.jpg'), await samplePicture(1200, 800).jpeg().toBuffer())
   for (const [page, name, expected] of [
     ['README.md', 'client.mjs', /^100 %\n(.*\n)*\/uploads\/.*\/variants\/thumbnail\n/m],
@@ -113,7 +119,7 @@ test('the programs of both readmes send a photo and print its variants', async (
   }
 })
 
-test("the readme's page sends a file with a token of its backend", async () => {
+testInUse("the readme's page sends a file with a token of its backend", async () => {
   await writeExample('packages/client/README.md', 'page.mjs')
   const scopes: ('uploads:read' | 'uploads:write')[] = ['uploads:read', 'uploads:write']
   const { data } = await createClient({ origin, apiKey: key }).api.POST('/tokens', {
@@ -132,7 +138,7 @@ test("the readme's page sends a file with a token of its backend", async () => {
   assert.is(await runProgram(process.execPath, ['open-page.mjs']), 'ready ada\n')
 })
 
-test("the readme's receiver accepts a signed event and refuses others", async () => {
+testInUse("the readme's receiver accepts a signed event and refuses others", async () => {
   await writeExample('packages/client/README.md', 'receiver.mjs')
   const secret = 'whsec_c2VjcmV0'
   const receiver = spawn(process.execPath, ['receiver.mjs'], {
@@ -239,4 +245,5 @@ for (const [version, environments] of [
   })
 }
 
+testInUse.run()
 test.run()

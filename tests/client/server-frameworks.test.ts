@@ -15,17 +15,22 @@ import express from 'express'
 import { fastify } from 'fastify'
 import { Hono } from 'hono'
 import * as assert from 'uvu/assert'
-import { startSystem } from '../support/start-millrace.ts'
+import { type ApiWithWorker, startApiWithWorker } from '../support/api-with-worker.ts'
 import { suite } from '../support/suite.ts'
 import { samplePicture } from '../worker/support/sample-images.ts'
 
 const test = suite('upload routes in frameworks', undefined, { limitMs: 60_000 })
 const backend = newApiKey('acme', ['tokens', 'tenant'])
-let system: Awaited<ReturnType<typeof startSystem>>
+/** Hono's server replaces them. */
+const { Request, Response } = globalThis
+let system: ApiWithWorker
 let picture: Uint8Array<ArrayBuffer>
 
 test.before(async () => {
-  system = await startSystem([], { API_KEYS: backend.entry })
+  system = await startApiWithWorker({
+    API_KEYS: backend.entry,
+    WEBHOOK_ALLOWED_NETWORKS: '127.0.0.1/32',
+  })
   picture = new Uint8Array(await samplePicture(80, 60).png().toBuffer())
   // Workers keep a tenant's webhooks for a while, so all of them are registered before the first upload.
   for (const { start } of frameworks.values()) await start()
@@ -33,6 +38,7 @@ test.before(async () => {
 test.after(async () => {
   for (const { close } of frameworks.values()) await close()
   await system.close()
+  Object.assign(globalThis, { Request, Response })
 })
 
 type Ready = { id: string; user: string; team: string }
@@ -44,7 +50,7 @@ function createAppUploads<Context>(
   userOf: (given: MiddlewareArguments<unknown, Context>) => string | undefined,
 ) {
   return createUploads({
-    origin: new URL(system.url).origin,
+    origin: system.url,
     onError: () => {},
     apiKey: backend.key,
     webhookSecret,
@@ -107,7 +113,7 @@ function createApp<Context>(
         return uploads.handler(...parameters)
       })
       const { secret = '' } = await ensureWebhook({
-        origin: new URL(system.url).origin,
+        origin: system.url,
         ...{ apiKey: backend.key, url: app.url },
       })
       const onReady = (ready: Ready) => {

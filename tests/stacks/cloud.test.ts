@@ -1,4 +1,5 @@
-// One process for all of these, because building the clouds takes as long as checking them.
+// A process of its own: SST's configuration sets the environment and globals. It is one for all of these, because building the clouds
+// takes as long as checking them.
 import './stages.ts'
 import './network.ts'
 import './load-balancer.ts'

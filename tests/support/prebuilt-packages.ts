@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
-import { build, type Plugin } from 'esbuild'
+import type { Plugin } from 'esbuild'
 import { buildOnce } from './build-once.ts'
 import { requireBanner, requireBuiltins } from './require-builtins.ts'
 
@@ -124,6 +124,8 @@ async function buildPackages(directory: string): Promise<void> {
       return { in: path, out: fileOf(name).slice(0, -'.js'.length) }
     }),
   )
+  // Loaded only here: it takes as long as the rest of the runner's modules.
+  const { build } = await import('esbuild')
   await build({
     entryPoints: entries,
     outdir: directory,

@@ -3,7 +3,7 @@ import { globSync } from 'node:fs'
 import { readFile, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { pathToFileURL } from 'node:url'
-import { build, type Plugin } from 'esbuild'
+import type { Plugin } from 'esbuild'
 import { buildOnce } from './build-once.ts'
 import { requireBanner, requireBuiltins } from './require-builtins.ts'
 
@@ -47,6 +47,8 @@ export async function prebuildPrograms(): Promise<string> {
 /** @returns the programs, as paths below packages/ without `.ts` */
 async function bundlePrograms(directory: string): Promise<string[]> {
   const programs = globSync(programFiles, { cwd: packages }).map((path) => path.slice(0, -'.ts'.length))
+  // Loaded only here: it takes as long as the rest of the runner's modules.
+  const { build } = await import('esbuild')
   await build({
     entryPoints: programs.map((path) => ({ in: join(packages, `${path}.ts`), out: path })),
     outdir: directory,

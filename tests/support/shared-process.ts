@@ -6,6 +6,8 @@ import { dirname, relative } from 'node:path'
  * further files of a process find loaded and compiled.
  */
 const sharingFolders = ['api', 'client', 'console', 'local', 'local-s3', 'shared', 'worker']
+/** Folders of few files, whose files share one process with each other. */
+const smallFolders = ['mutations', 'repository', 'simulator', 'stacks']
 /** Folders all of whose files run in one process: they share a browser and a running system as well, see shared-resources.ts. */
 const alwaysSharingFolders = ['browser']
 /** Files of one process. With more, the last lanes would wait for a long group. */
@@ -16,14 +18,16 @@ const systemWords = /startSystem|startWithN|startServices|run-chaos|spawnWorker/
 
 /** What a file says that needs a process of its own. Each says what another file of the process would change or notice. */
 const needsOwnProcess = [
+  // Its own words.
+  /^\/\/ A process of its own:/m,
   // Several busy processes: such a file takes two places of the runner's budget, and another file of its process would too.
   systemWords,
   // Threads and decoders, which a file may leave behind, and which end with its process.
   /worker_threads|spawnDecoder/,
   // Memory, garbage, delays of the event loop and CPU time are those of the whole process.
   /VmHWM|memoryUsage|\bheap|node:v8|\bgc\b|collectGarbage|eventLoopUtilization|monitorEventLoopDelay|process\.cpuUsage|resourceUsage|PerformanceObserver/,
-  // The environment, global objects, signals.
-  /process\.env(\.\w+|\['\w+'\]) = |delete process\.env|process\.(on|once|emit|kill|exit|chdir|cwd)\b|globalThis|fakeClock|fake-clock/,
+  // The environment, signals, the clock. The suite itself looks whether a file puts back the directory and global functions.
+  /process\.env(\.\w+|\['\w+'\]) = |delete process\.env|process\.(on|once|emit|kill|exit)\b|fakeClock|fake-clock/,
 ]
 
 /** Returns whether a test file starts several busy processes. */
@@ -45,18 +49,21 @@ export function groupByProcess(root: string, files: string[]): string[][] {
     const [folder = ''] = relative(root, dirname(path)).split('/')
     const source = readFileSync(path, 'utf8')
     const isAlways = alwaysSharingFolders.includes(folder)
-    const shares = sharingFolders.includes(folder) && !needsOwnProcess.some((words) => words.test(source))
+    const isSmall = smallFolders.includes(folder)
+    const isSharing = sharingFolders.includes(folder) || isSmall
+    const shares = isSharing && !needsOwnProcess.some((words) => words.test(source))
     if (!isAlways && !shares) {
       groups.push([path])
       continue
     }
-    const group = open.get(folder)
+    const place = isSmall ? 'small' : folder
+    const group = open.get(place)
     if (group && (isAlways || group.length < filesPerProcess)) {
       group.push(path)
       continue
     }
     const begun = [path]
-    open.set(folder, begun)
+    open.set(place, begun)
     groups.push(begun)
   }
   return groups

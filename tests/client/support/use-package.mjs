@@ -11,8 +11,8 @@ const MiB = 1024 ** 2
 const small = await millrace.upload(new File(['hello'], 'note.txt', { type: 'text/plain' }))
 assert.deepEqual([small.filename, small.size, small.user], ['note.txt', 5, process.version])
 
-// Ten bytes more than two parts. The first attempt ends as soon as a part has arrived.
-const bytes = new Uint8Array(16 * MiB + 10).fill(7)
+// Ten bytes more than a part. The first attempt ends as soon as a part has arrived.
+const bytes = new Uint8Array(8 * MiB + 10).fill(7)
 const ending = new AbortController()
 let id = ''
 const interrupted = millrace.upload(new Blob([bytes]), {
