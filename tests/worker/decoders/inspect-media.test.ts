@@ -15,19 +15,15 @@ const program = fileURLToPath(import.meta.resolve('../support/faulty-media-decod
 const preset = { name: 'none', variants: [] }
 const tooMuch = 'The file could not be examined wholly: that would take too much time or memory.'
 
-let closers: (() => Promise<void>)[] = []
-test.after.each(async () => {
-  for (const close of closers) await close()
-  closers = []
+/** Each test ends its decoder or leaves one that is idle. */
+const pool = createDecoderPool({
+  program,
+  environment: compileCacheVariables,
+  recycle: { jobs: 100, rssBytes: 1024 ** 3 },
 })
+test.after(pool.close)
 
-function startInspector({ cpuMs = 20_000 }: { cpuMs?: number } = {}) {
-  const pool = createDecoderPool({
-    program,
-    environment: compileCacheVariables,
-    recycle: { jobs: 100, rssBytes: 1024 ** 3 },
-  })
-  closers.push(pool.close)
+function createInspector({ cpuMs = 20_000 }: { cpuMs?: number } = {}) {
   const plenty = { capacity: 1024 ** 3, largeCapacity: 1024 ** 3 }
   const inspectMedia = createMediaInspector({
     pool,
@@ -58,7 +54,7 @@ for (const [command, cpuMs] of [
   ['end while reading', 20_000],
 ] as const) {
   test(`a decoder that does "${command}" with a video is ended, and the video keeps its findings and a warning`, async () => {
-    const inspect = startInspector({ cpuMs })
+    const inspect = createInspector({ cpuMs })
     // A range that is never answered shows that the decoder did not wait for it.
     const { findings } = await inspect(command, { readRange: () => new Promise<never>(() => {}) })
     assert.equal(findings.warnings, [tooMuch])
@@ -73,7 +69,7 @@ test('a decoder gets no bytes outside of the file, and no more than its limit of
     ranges.push(`${start}-${end}`)
     return Buffer.alloc(end - start)
   }
-  const inspect = startInspector()
+  const inspect = createInspector()
   // The program does not catch the refusal.
   assert.equal((await inspect('outside', { readRange })).findings.warnings, [tooMuch])
   assert.equal(ranges, [])
@@ -82,7 +78,7 @@ test('a decoder gets no bytes outside of the file, and no more than its limit of
 })
 
 test('an error of S3 is thrown as it is, and the decoder is ended', async () => {
-  const inspect = startInspector()
+  const inspect = createInspector()
   const outage = new AppError('dependency_unavailable')
   const failed = await inspect('ok', { readRange: () => Promise.reject(outage) }).catch(
     (error: unknown) => error,
@@ -91,7 +87,7 @@ test('an error of S3 is thrown as it is, and the decoder is ended', async () => 
 })
 
 test('an abort while a range is read ends the decoder', async () => {
-  const inspect = startInspector()
+  const inspect = createInspector()
   const pid = (await inspect('ok')).findings.videoCodec
   const stopping = new AbortController()
   const asked = Promise.withResolvers<void>()
@@ -109,7 +105,7 @@ test('an abort while a range is read ends the decoder', async () => {
 })
 
 test('a fault of ours fails the attempt', async () => {
-  const error = await startInspector()('throw').catch((thrown: unknown) => thrown)
+  const error = await createInspector()('throw').catch((thrown: unknown) => thrown)
   assert.is(error instanceof AppError && error.code, 'processing_failed')
 })
 

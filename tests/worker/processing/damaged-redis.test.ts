@@ -25,15 +25,14 @@ let png: Buffer
 
 test.before(async () => {
   png = await sampleImage('image/png')
-})
-test.before.each(async () => {
   directory = await mkdtemp(join(tmpdir(), 'millrace-damaged-'))
   redisServer = await startRedisServer({ directory })
   fleet = await startWorkerFleet({ redisUrl: redisServer.url })
   proxy = await startS3Proxy(fleet.environment['AWS_ENDPOINT_URL_S3'] ?? '')
   proxiedS3 = new S3Client({ endpoint: proxy.endpoint, ...fleet.identity, maxAttempts: 1 })
 })
-test.after.each(async () => {
+test.after.each(() => fleet.reset())
+test.after(async () => {
   await fleet.close()
   proxiedS3.destroy()
   await proxy.close()
@@ -130,7 +129,7 @@ test('a record that a failover took back to "awaiting" is corrected by S3 when i
 
 test('a record that a failover brought back after the erasure is deleted when it is read', async () => {
   const worker = await fleet.startWorker()
-  const address = await fleet.arrive(png)
+  const address = await fleet.arrive(Buffer.from('text'))
   await fleet.finished(address)
   await worker.close()
   const key = `${fleet.prefix}:{${address.owner}}:upload:${address.id}`

@@ -9,7 +9,6 @@ import { createReport } from '@millrace/worker/processing/report.ts'
 import * as assert from 'uvu/assert'
 import { type S3Proxy, type SeenRequest, startS3Proxy } from '../../support/s3-proxy.ts'
 import { suite } from '../../support/suite.ts'
-import { sampleImage } from '../support/sample-images.ts'
 import { startWorkerFleet, type WorkerFleet } from '../support/worker-fleet.ts'
 
 const test = suite('failing an upload')
@@ -18,12 +17,19 @@ let proxy: S3Proxy
 let proxiedS3: S3Client
 const log = createLog({ level: 'silent', instance: 'test' })
 
-test.before.each(async () => {
+/** No decoder is needed for it. */
+const file = Buffer.from('just text')
+
+test.before(async () => {
   fleet = await startWorkerFleet()
   proxy = await startS3Proxy(fleet.environment['AWS_ENDPOINT_URL_S3'] ?? '')
   proxiedS3 = new S3Client({ endpoint: proxy.endpoint, ...fleet.identity })
 })
 test.after.each(async () => {
+  await fleet.reset()
+  proxy.intercept(() => 'pass')
+})
+test.after(async () => {
   await fleet.close()
   proxiedS3.destroy()
   await proxy.close()
@@ -61,14 +67,14 @@ async function outcomes(upload: Upload) {
 
 test('a failure does not overwrite the manifest of a ready upload, and the record becomes ready', async () => {
   await fleet.startWorker()
-  const ready = await fleet.finished(await fleet.arrive(await sampleImage('image/png')))
+  const ready = await fleet.finished(await fleet.arrive(file))
   await fleet.records.update(ready, (current) => ({ ...current, state: 'processing' }))
   await fail(ready)
   assert.equal(await outcomes(ready), { versions: 1, manifest: 'ready', record: 'ready' })
 })
 
 test('a failure does not overwrite a manifest that is written at the same time', async () => {
-  const address = await fleet.arrive(await sampleImage('image/png'))
+  const address = await fleet.arrive(file)
   const slow = await fleet.startWorker({ s3: proxiedS3 })
   const heldReady = proxy.hold(writesManifest)
   const processing = await fleet.finished(address, 'processing')
@@ -88,7 +94,7 @@ test('a manifest whose response was lost is recognized as written', async () => 
   let writes = 0
   proxy.intercept((seen) => (writesManifest(seen) && ++writes === 1 ? 'cut' : 'pass'))
   const worker = await fleet.startWorker({ s3: proxiedS3 })
-  const upload = await fleet.finished(await fleet.arrive(await sampleImage('image/png')))
+  const upload = await fleet.finished(await fleet.arrive(file))
   await worker.close()
   assert.is(writes, 2)
   assert.equal(await outcomes(upload), { versions: 1, manifest: 'ready', record: 'ready' })

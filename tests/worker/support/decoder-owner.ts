@@ -1,3 +1,4 @@
+import { flushCompileCache } from 'node:module'
 import { createDecoderPool } from '@millrace/worker/decoders/decoder-pool.ts'
 import { compileCacheVariables } from './compile-cache.ts'
 
@@ -20,4 +21,6 @@ run('hang', busy.resolve).catch(() => {})
 await busy.promise
 const [idle, hanging] = [await run('ok', () => {}), pool.busyPids()]
 if (idle.end !== 'answered' || idle.last.type !== 'rendered') throw new Error(idle.end)
+// It is killed, so Node will not write it.
+flushCompileCache()
 process.stdout.write(`${idle.last.findings.placeholder?.split(' ')[0]} ${hanging.join(' ')}\n`)

@@ -1,5 +1,5 @@
 import { randomBytes, randomUUID } from 'node:crypto'
-import { EventEmitter, on } from 'node:events'
+import { EventEmitter } from 'node:events'
 import { PutObjectCommand } from '@aws-sdk/client-s3'
 import { createManifests, type Manifest } from '@millrace/shared/ledger/manifest.ts'
 import { connectBlockingRedis } from '@millrace/shared/service/connections.ts'
@@ -71,6 +71,8 @@ export async function startWebhookSender(
   const { prefix = `test-${randomUUID()}`, tenant = `tenant-${randomBytes(6).toString('hex')}` } = options
   /** Emitted after each step that the log shows, and when an event has left the outbox. */
   const steps = new EventEmitter()
+  // Each upload that is waited for has one.
+  steps.setMaxListeners(0)
   const log = createLog({ level: 'info', instance: 'test' }, { write: () => steps.emit('step') })
   const { maxQueuedEvents } = options
   const queue = createDeliveryQueue({ redis, prefix, ...(maxQueuedEvents && { maxQueuedEvents }) })
@@ -209,18 +211,17 @@ export async function startWebhookSender(
 
     /** Waits until the outbox has no event of an upload any more. */
     async untilGone(uploadId: string): Promise<void> {
-      for await (const _ of withNow(steps)) {
-        if ((await outbox.listOfUpload(sender.tenantKey, uploadId)).length === 0) return
-      }
+      await untilFound(steps, async () =>
+        (await outbox.listOfUpload(sender.tenantKey, uploadId)).length === 0 ? 'gone' : undefined,
+      )
     },
 
     /** Waits until the log of a webhook shows a delivery in a state, and returns it. */
     async logged(webhookId: string, deliveryId: string, state: string): Promise<StoredDelivery> {
-      for await (const _ of withNow(steps)) {
+      return untilFound(steps, async () => {
         const found = await sender.deliveryLog.find(webhookId, deliveryId)
-        if (found?.state === state) return found
-      }
-      throw new Error('There are no more steps.')
+        return found?.state === state ? found : undefined
+      })
     },
 
     /** Deletes all that Redis has, while nothing is under way. */
@@ -289,14 +290,23 @@ export function newSecret(): Webhook['secrets'][number] {
   return { secret: `whsec_${randomBytes(32).toString('base64')}`, createdAt: new Date().toISOString() }
 }
 
-/** Yields at once, and then after each step. */
-async function* withNow(steps: EventEmitter) {
-  const events = on(steps, 'step')
+/** Looks at once, and then after steps, until it finds something. Steps while it looks cause one further look. */
+async function untilFound<Found>(
+  steps: EventEmitter,
+  look: () => Promise<Found | undefined>,
+): Promise<Found> {
+  let next = Promise.withResolvers<void>()
+  const onStep = () => next.resolve()
+  steps.on('step', onStep)
   try {
-    yield
-    yield* events
+    for (;;) {
+      next = Promise.withResolvers<void>()
+      const found = await look()
+      if (found !== undefined) return found
+      await next.promise
+    }
   } finally {
-    await events.return?.()
+    steps.off('step', onStep)
   }
 }
 

@@ -1,4 +1,5 @@
 import { readSync, writeFileSync, writeSync } from 'node:fs'
+import { flushCompileCache } from 'node:module'
 import { RangeRefusedError, type ReadFileRange } from '../media/file-ranges.ts'
 import type { DecoderAnswer, DecoderJob, RangeReply } from './decoder-messages.ts'
 import { frameHeadBytes, frameStart, readFrameHead } from './frames.ts'
@@ -45,8 +46,13 @@ export async function serveDecoder(
     if (isRefused) throw new RangeRefusedError(`${start} to ${end}`)
     return reply.body
   }
+  const readJob = () => {
+    // Node writes the cache of compiled modules when a process exits, but decoders are killed. It takes 5 µs if nothing new has been compiled.
+    flushCompileCache()
+    return readFrame()
+  }
   answer({ type: 'started' })
-  for (let job = readFrame(); job; job = readFrame()) {
+  for (let job = readJob(); job; job = readJob()) {
     await render(JSON.parse(job.text), job.body, answer, readRange)
   }
   process.disconnect?.()

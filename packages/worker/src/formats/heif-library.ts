@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { fileURLToPath } from 'node:url'
 import type { Size } from '../pixels/raster.ts'
+import { compileWasm } from './wasm-program.ts'
 
 /** The functions of libheif's C interface that are used (libheif 1.23, heif.h). Pointers are numbers. */
 type HeifModule = {
@@ -55,12 +56,13 @@ type HeifModule = {
 
 const require = createRequire(import.meta.url)
 const createModule: (options: {
-  wasmBinary: Uint8Array
+  instantiateWasm: ReturnType<typeof compileWasm>
   print(text: string): void
   printErr(text: string): void
 }) => HeifModule = require('libheif-js/libheif-wasm/libheif.js')
-/** V8 compiles the same bytes once, as long as an instance is in use. */
-const wasmBinary = readFileSync(fileURLToPath(import.meta.resolve('libheif-js/libheif-wasm/libheif.wasm')))
+const instantiateWasm = compileWasm(
+  readFileSync(fileURLToPath(import.meta.resolve('libheif-js/libheif-wasm/libheif.wasm'))),
+)
 
 /** heif_colorspace_RGB, and heif_chroma_interleaved_…: RGB, RGBA, and both with 16 bits, the low byte first. */
 const colourSpaceRgb = 1
@@ -116,7 +118,7 @@ export type HeifPixels = Size & {
  * @throws HeifError
  */
 export function openHeifFile(bytes: Buffer, limits: { maxPixels: number }): HeifFile {
-  const library = createModule({ wasmBinary, print: () => {}, printErr: () => {} })
+  const library = createModule({ instantiateWasm, print: () => {}, printErr: () => {} })
   const heap = () => library.HEAPU8
   const view = () => new DataView(heap().buffer)
   // A heif_error is returned through a pointer; results are pointers or numbers of 4 bytes.

@@ -19,6 +19,8 @@ const displayP3 = 12
 /** PNG specification, 11.3.2.6: the chunk `cICP` follows the header, which ends at byte 33; 4 bytes for its length. */
 const coloursTypeAt = 37
 
+/** The library, until an instance of it fails. */
+let loaded: ReturnType<typeof loadLibrary> | undefined
 /** How many instances of the library failed in this process. Each new one is a module of its own. */
 let failures = 0
 
@@ -34,7 +36,8 @@ export async function openJxlImage(
 ): Promise<OpenedImage> {
   const header = readImageHeader(kind, bytes)
   if (header) checkPixels(header, maxPixels)
-  const library = await loadLibrary()
+  loaded ??= loadLibrary()
+  const library = await loaded
   const image = explainErrors(() => {
     const opened = new library.JxlImage()
     // Without it, the library converts lossy images to primaries of P3 with the wrong white. It counts before the header.
@@ -69,7 +72,10 @@ export async function openJxlImage(
     } catch (error) {
       if (error instanceof AppError) throw error
       // Its memory is in an unknown state after it aborted. Errors of a file are reported otherwise.
-      if (error instanceof Error && error.name === 'RuntimeError') failures += 1
+      if (error instanceof Error && error.name === 'RuntimeError') {
+        failures += 1
+        loaded = undefined
+      }
       throw structureError(kind, 'damaged', error)
     }
   }

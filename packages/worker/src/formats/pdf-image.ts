@@ -7,6 +7,7 @@ import type { Size } from '../pixels/raster.ts'
 import { sharp } from '../pixels/sharp-setup.ts'
 import { structureError } from './corrupt-image.ts'
 import type { OpenedImage, OpenLimits, Selection } from './opened-image.ts'
+import { compileWasm } from './wasm-program.ts'
 
 type Pdfium = Awaited<ReturnType<typeof PDFiumModule>>
 
@@ -24,8 +25,8 @@ const formInfoVersion = 2
 /** How many pages are tried until one opens. */
 const maxTriedPages = 20
 
-/** PDFium's program, read once. Each document gets an instance of its own. */
-let program: Promise<Buffer> | undefined
+/** PDFium's program, compiled once. Each document gets an instance of its own. */
+let startProgram: Promise<ReturnType<typeof compileWasm>> | undefined
 
 /**
  * Opens a PDF. Its size is that of its first page, in points of 1/72 inch, rounded, as it is shown: with its crop box and
@@ -76,10 +77,11 @@ function openDocument(pdfium: Pdfium, file: Buffer, maxPixels: number): OpenedIm
 
 /** Starts PDFium with a memory of its own. It takes some 20 ms. */
 async function startPdfium(): Promise<Pdfium> {
-  program ??= readFile(createRequire(import.meta.url).resolve('@hyzyla/pdfium/pdfium.wasm'))
-  const wasmBinary = new Uint8Array(await program).buffer
+  startProgram ??= readFile(createRequire(import.meta.url).resolve('@hyzyla/pdfium/pdfium.wasm')).then(
+    compileWasm,
+  )
   // Without `locateFile` it looks for its program beside itself.
-  const pdfium = await PDFiumModule({ wasmBinary, locateFile: (path) => path })
+  const pdfium = await PDFiumModule({ instantiateWasm: await startProgram, locateFile: (path) => path })
   pdfium._FPDF_InitLibraryWithConfig({})
   return pdfium
 }

@@ -229,4 +229,12 @@ export const mutations: readonly KeptMutation[] = [
     effect: 'Spans of variants are in the trace of another upload.',
     tests: ['worker/decoders/decoder-pool.test.ts'],
   },
+  {
+    name: 'decoders: what a decoder compiles is lost when it is killed',
+    file: `${room}/serve-decoder.ts`,
+    before: '    flushCompileCache()\n',
+    after: '',
+    effect: 'Each decoder compiles its modules again, which doubles the CPU time of its start.',
+    tests: ['worker/decoders/decoder-pool.test.ts'],
+  },
 ]
