@@ -16,6 +16,9 @@ const filesPerProcess = 16
 /** What a file says that starts several processes, each as busy as the file's own. */
 const systemWords = /startSystem|startWithN|startServices|run-chaos|spawnWorker/
 
+/** What a file says that measures the memory of its process, or of those that it starts. */
+const memoryWords = /VmHWM|VmRSS|memoryUsage|maxRss|residentBytes|peakBytes/i
+
 /** What a file says that needs a process of its own. Each says what another file of the process would change or notice. */
 const needsOwnProcess = [
   // Its own words.
@@ -33,6 +36,11 @@ const needsOwnProcess = [
 /** Returns whether a test file starts several busy processes. */
 export function startsSystems(path: string): boolean {
   return systemWords.test(readFileSync(path, 'utf8'))
+}
+
+/** Returns whether a test file measures memory. */
+export function measuresMemory(path: string): boolean {
+  return memoryWords.test(readFileSync(path, 'utf8'))
 }
 
 /**
