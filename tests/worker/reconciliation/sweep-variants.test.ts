@@ -96,8 +96,8 @@ test('a sweep deletes variants that were replaced six hours ago, of earlier Mill
   await beginWeek()
   const dry = await sweepNow(fleet, { afterMs: 7 * hourMs, isDryRun: true, maxIds: 3 })
   assert.equal(
-    dry.named('replaced-variants'),
-    [replaced, twins, renamed].map(({ owner, id }) => `${owner}/${id}`),
+    dry.named('replaced-variants').toSorted(),
+    [replaced, twins, renamed].map(({ owner, id }) => `${owner}/${id}`).toSorted(),
   )
   assert.is((await variantsOf(replaced)).length, 3)
 
