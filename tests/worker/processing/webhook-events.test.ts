@@ -205,6 +205,8 @@ async function openFinish(announce?: (event: WebhookEvent) => Promise<void>) {
   const { finish } = createFinishUpload(lifecycle)
   const address = await fleet.arrive(text, { owner })
   const finished = await fleet.finished(address)
+  // The worker may still hold the message, and would make another job of an upload whose manifest is gone.
+  proxy.intercept(({ path }) => (path.includes(address.id) ? 'refuse' : 'pass'))
   await fleet.s3.send(new DeleteObjectCommand({ Bucket: fleet.bucket, Key: manifestKey(address) }))
   for (const event of await eventsOf(address)) await here.outbox.remove(event)
   const { arrival } = finished
