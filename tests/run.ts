@@ -139,8 +139,7 @@ async function runAll(files: string[], environment: NodeJS.ProcessEnv) {
   const tasks = groupByProcess(root, files).map((group) => {
     const [first = ''] = group
     return {
-      // The browser's tests wait half of the time, although it is several processes.
-      weight: startsSystems(first) && !usesBrowser(first) ? 2 : 1,
+      weight: usesBrowser(first) || startsSystems(first) ? 2 : 1,
       seconds: group.reduce((sum, path) => sum + expectSeconds(path), 0),
       run: () => runGroup(group),
     }
