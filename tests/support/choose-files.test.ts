@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs'
+import { existsSync, globSync } from 'node:fs'
 import { join } from 'node:path'
 import * as assert from 'uvu/assert'
 import { slowFiles } from '../slow-files.ts'
@@ -23,6 +23,15 @@ test('filters choose slow files as well', () => {
   const { files, leftOut } = chooseFiles('/tests', found, { filters: ['api/', 'none'], all: false, slow })
   assert.equal(files, ['/tests/api/quick.test.ts', '/tests/api/slow.test.ts'])
   assert.is(leftOut, 0)
+})
+
+test('all files that need a browser are slow', () => {
+  const browser = globSync('browser/*.test.ts', { cwd: join(import.meta.dirname, '..') })
+  assert.ok(browser.length > 0)
+  assert.equal(
+    browser.filter((name) => !Object.hasOwn(slowFiles, name)),
+    [],
+  )
 })
 
 test('each slow file exists', () => {

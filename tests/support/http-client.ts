@@ -1,7 +1,6 @@
 import type { Static, TSchema } from 'typebox'
 import { checkDocumentedResponse } from './documented-responses.ts'
 import { matchesSchema } from './matches-schema.ts'
-import { oneBody } from './one-body.ts'
 
 /** A client that stores its cookie, as a browser does. */
 export type HttpClient = ReturnType<typeof createHttpClient>
@@ -52,7 +51,7 @@ export function createHttpClient(base: string, cookie?: string) {
         ...options.headers,
       },
       ...(options.json !== undefined && { body: JSON.stringify(options.json) }),
-      ...(options.body !== undefined && { ...oneBody, body: options.body }),
+      ...(options.body !== undefined && { body: options.body }),
     })
     for (const setCookie of response.headers.getSetCookie()) {
       const value = setCookie.split(';')[0]

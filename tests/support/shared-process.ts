@@ -27,8 +27,10 @@ const needsOwnProcess = [
   systemWords,
   // Threads and decoders, which a file may leave behind, and which end with its process.
   /worker_threads|spawnDecoder/,
-  // Memory, garbage, delays of the event loop and CPU time are those of the whole process.
-  /VmHWM|memoryUsage|\bheap|node:v8|\bgc\b|collectGarbage|eventLoopUtilization|monitorEventLoopDelay|process\.cpuUsage|resourceUsage|PerformanceObserver/,
+  // Such a file runs without huge pages, and others with them.
+  memoryWords,
+  // Garbage, delays of the event loop and CPU time are those of the whole process.
+  /\bheap|node:v8|\bgc\b|collectGarbage|eventLoopUtilization|monitorEventLoopDelay|process\.cpuUsage|resourceUsage|PerformanceObserver/,
   // The environment, signals, the clock. The suite itself looks whether a file puts back the directory and global functions.
   /process\.env(\.\w+|\['\w+'\]) = |delete process\.env|process\.(on|once|emit|kill|exit)\b|fakeClock|fake-clock/,
 ]
