@@ -3,10 +3,6 @@ import { Agent } from 'node:http'
 import { newApiKey } from '@millrace/api/credentials/api-keys.ts'
 import { createClient } from '@millrace/client'
 import { startLoadBalancer } from '@millrace/local/fleet/load-balancer.ts'
-import { connectBlockingRedis } from '@millrace/shared/service/connections.ts'
-import { createLog } from '@millrace/shared/service/log.ts'
-import { createApp } from '@millrace/worker/app.ts'
-import { readConfig } from '@millrace/worker/config.ts'
 import { DefaultHttpStack, Upload } from 'tus-js-client'
 import * as assert from 'uvu/assert'
 import { type ApiInstances, startApiInstances } from '../../support/api-instances.ts'
@@ -17,6 +13,7 @@ import { startS3Proxy } from '../../support/s3-proxy.ts'
 import { readUpload } from '../../support/send-upload.ts'
 import { suite } from '../../support/suite.ts'
 import { createTus, openPatch, patchTus, tusOffset } from '../../support/tus-client.ts'
+import { startWorkerBeside } from '../../support/worker-beside-api.ts'
 
 const MiB = 1024 ** 2
 const test = suite('tus on several instances', {}, { limitMs: 60_000 })
@@ -30,27 +27,6 @@ test.after(() => api.close())
 
 const portOf = (url: string) => Number(new URL(url).port)
 
-/** Starts a worker in this process, with the Redis, S3 and SQS of the instances. */
-async function startWorker() {
-  const config = readConfig(api.environment)
-  const log = createLog({ level: 'silent', instance: 'worker' })
-  const blockingRedis = connectBlockingRedis(config.redisUrl, log)
-  const worker = createApp(config, log, {
-    redis: api.redis,
-    blockingRedis,
-    s3: api.s3,
-    streamingS3: api.s3,
-    sqs: api.sqs,
-  })
-  await worker.start()
-  return {
-    async close() {
-      await worker.close()
-      blockingRedis.disconnect()
-    },
-  }
-}
-
 test('tus-js-client finishes an upload although one of three instances is killed meanwhile', async () => {
   const proxy = await startS3Proxy(api.environment['AWS_ENDPOINT_URL_S3'] ?? '')
   const killed = await startApiProcess({
@@ -63,7 +39,7 @@ test('tus-js-client finishes an upload although one of three instances is killed
   const kill = write.arrived.then(() => killed.kill())
   const balancer = await startLoadBalancer({ host: '127.0.0.1', port: 0 })
   for (const port of [killed.port, ...api.urls.map(portOf)]) balancer.add(port)
-  const worker = await startWorker()
+  const worker = await startWorkerBeside(api)
   const bytes = Buffer.from(distinctBytes(11 * MiB))
   const chunkSize = 3 * MiB
   const exchanges: string[] = []

@@ -12,10 +12,6 @@ import { UploadView } from '@millrace/api/uploads/upload-view.ts'
 import { createClient } from '@millrace/client'
 import { type RedisServer, startRedisServer } from '@millrace/local/cloud/redis-server.ts'
 import { originalKey } from '@millrace/shared/ledger/object-keys.ts'
-import { connectBlockingRedis } from '@millrace/shared/service/connections.ts'
-import { createLog } from '@millrace/shared/service/log.ts'
-import { createApp } from '@millrace/worker/app.ts'
-import { readConfig } from '@millrace/worker/config.ts'
 import type { Static } from 'typebox'
 import * as assert from 'uvu/assert'
 import { type ApiInstances, startApiInstances } from '../../support/api-instances.ts'
@@ -24,6 +20,7 @@ import { bodyOf, createHttpClient, type HttpResponse } from '../../support/http-
 import { type S3Proxy, type SeenRequest, startS3Proxy } from '../../support/s3-proxy.ts'
 import { suite } from '../../support/suite.ts'
 import { until } from '../../support/until.ts'
+import { startWorkerBeside } from '../../support/worker-beside-api.ts'
 
 const MiB = 1024 ** 2
 
@@ -190,27 +187,6 @@ async function retry(send: () => Promise<HttpResponse>): Promise<HttpResponse> {
 function s3IdOf({ transport }: Static<typeof Announced>): string | null {
   const url = transport.kind === 'multipart' ? transport.parts[0]?.url : undefined
   return new URL(url ?? '').searchParams.get('uploadId')
-}
-
-/** Starts a worker in this process, with the Redis, S3 and SQS of the instances. */
-async function startWorker() {
-  const config = readConfig(api.environment)
-  const log = createLog({ level: 'silent', instance: 'worker' })
-  const blockingRedis = connectBlockingRedis(config.redisUrl, log)
-  const worker = createApp(config, log, {
-    redis: api.redis,
-    blockingRedis,
-    s3: api.s3,
-    streamingS3: api.s3,
-    sqs: api.sqs,
-  })
-  await worker.start()
-  return {
-    async close() {
-      await worker.close()
-      blockingRedis.disconnect()
-    },
-  }
 }
 
 const test = suite('Idempotency-Key of an instance that died', {}, { limitMs: 60_000 })
@@ -428,7 +404,7 @@ test('a retry after the instance was killed waits for the lease and returns the 
   assert.is(bodyOf(retried, UploadView).id, id)
   assert.is(retried.headers.get('location'), `/uploads/${id}`)
   assert.equal(bodyOf(await tenant.send(), UploadView), bodyOf(retried, UploadView))
-  const worker = await startWorker()
+  const worker = await startWorkerBeside(api)
   await createClient({ origin: api.url, apiKey: tenant.apiKey }).waitUntilFinished(id)
   await worker.close()
   assert.equal(await tenant.ids(), [id])
