@@ -6,6 +6,7 @@ import { StartError } from '@millrace/local/setup/start-error.ts'
 import { chromiumProgram, clamdProgram, provideProgram } from '@millrace/local/setup/system-programs.ts'
 import { slowCpuMs, slowFiles } from './slow-files.ts'
 import { chooseFiles } from './support/choose-files.ts'
+import { createIdleShare } from './support/idle-share.ts'
 import { prebuildPackages } from './support/prebuilt-packages.ts'
 import { prebuildPrograms } from './support/prebuilt-programs.ts'
 import { type FileResult, runTestFiles } from './support/run-file.ts'
@@ -19,6 +20,11 @@ const minimumTests = { all: 4330, quick: 3200 }
 const cores = availableParallelism()
 /** Processes that run at the same time. More than cores, because most tests also wait. With three for each core, some time out. */
 const budget = 2 * cores
+/**
+ * Some files wait for most of their time: for a lease, a timeout, a page. So while a quarter of the machine is idle, others
+ * begin. A larger budget at all times would let tests time out when all are busy.
+ */
+const idleBudget = { budget: 4 * cores, share: 0.25, periodMs: 1_000 }
 /** Cache of compiled modules: test files and the services that they start import the same ones. */
 const compileCache = join(import.meta.dirname, '../node_modules/.cache/millrace-tests')
 const fileLimitSeconds = 240
@@ -144,7 +150,9 @@ async function runAll(files: string[], environment: NodeJS.ProcessEnv) {
       run: () => runGroup(group),
     }
   })
-  await runInBudget(tasks, { budget, signal: stopping.signal })
+  const idleShare = createIdleShare()
+  const whileIdle = { ...idleBudget, isIdle: () => idleShare() > idleBudget.share }
+  await runInBudget(tasks, { budget, whileIdle, signal: stopping.signal })
   return results
 }
 
