@@ -5,6 +5,7 @@ import type { Logger } from 'pino'
 import { corkWrites } from './cork-writes.ts'
 import { hasHeaders, lightenS3 } from './lighten-s3.ts'
 import { isRoleLost } from './outage.ts'
+import { rejectInterrupted } from './reject-interrupted.ts'
 
 /** What both services need to reach Redis, S3 and SQS. `streamingS3` is for bodies that pass through. */
 export type Clients = { redis: Redis; s3: S3Client; streamingS3: S3Client; sqs: SQSClient }
@@ -80,7 +81,7 @@ function connect(
   const redis = new Redis(url, { ...options, reconnectOnError }).on('error', (error) =>
     log.warn({ err: error }, 'Redis connection'),
   )
-  return corkWrites(endWhileReconnecting(redis))
+  return corkWrites(rejectInterrupted(endWhileReconnecting(redis)))
 }
 
 /**
