@@ -78,4 +78,34 @@ test('a subscriber is asked each five seconds, and one that was silent until the
   }
 })
 
+test('nothing is concluded before the channel is confirmed, or from a message that was lost with its connection', async () => {
+  const intervals = withManualIntervals()
+  let published = 0
+  // All of its messages are lost.
+  const publish = async () => {
+    published += 1
+    return 1
+  }
+  const heartbeat = createSubscriberHeartbeat({ subscriber, redis: { publish }, prefix, log })
+  try {
+    await subscriber.confirmAll()
+    heartbeat.start()
+    const [timer] = intervals.started.filter(({ everyMs }) => everyMs === 5_000)
+    assert.ok(timer)
+    await timer.run()
+    assert.is(published, 0)
+    await subscriber.confirmAll()
+    await timer.run()
+    assert.is(published, 1)
+    const reconnected = new Promise<void>((resolve) => subscriber.onReconnected(resolve))
+    subscriber.reconnect()
+    await reconnected
+    await timer.run()
+    assert.equal([published, proxy.accepted()], [2, 2])
+  } finally {
+    heartbeat.stop()
+    intervals.restore()
+  }
+})
+
 test.run()

@@ -219,6 +219,15 @@ test('the end of a session is told to all instances: for the session itself, and
   await app.close()
 })
 
+test('after the subscriber connected again, the identities of any owner may have ended meanwhile', async () => {
+  const { app, ended } = await start({ find: () => userCaller({}) })
+  const reconnected = new Promise<void>((resolve) => subscriber.onReconnected(resolve))
+  subscriber.reconnect()
+  await reconnected
+  assert.equal(ended, [undefined])
+  await app.close()
+})
+
 test('what a signed-in session left open ends with the session, though its credential lasts', async () => {
   const { app, sessions, signIns } = await start({ find: () => userCaller({}) })
   const session = {

@@ -19,7 +19,7 @@ const defaultPeriodMs = 5_000
  */
 export function createSubscriberHeartbeat(deps: {
   subscriber: Subscriber
-  redis: Redis
+  redis: Pick<Redis, 'publish'>
   prefix: string
   log: Logger
   periodMs?: number
