@@ -29,7 +29,7 @@ export type Subscription = {
  * once the connection was lost between them: then channels are lost for ever (decision 0063).
  *
  * @param deps.redis made by `connectSubscriberRedis`, and used for nothing else
- * @param deps.log for channels that Redis refuses after a reconnection
+ * @param deps.log for channels that Redis refuses
  */
 export function createSubscriber(deps: { redis: Redis; log: Pick<Logger, 'warn'> }) {
   const { redis, log } = deps
