@@ -4,9 +4,9 @@ import { type App, createApp } from '@millrace/api/app.ts'
 import { readConfig } from '@millrace/api/config.ts'
 import type { FindTemporaryCredentials } from '@millrace/local-s3/signing/signature-v4.ts'
 import {
-  connectBlockingRedis,
   connectRedis,
   connectStreamingS3,
+  connectSubscriberRedis,
 } from '@millrace/shared/service/connections.ts'
 import type { Environment } from '@millrace/shared/service/environment.ts'
 import { createLog } from '@millrace/shared/service/log.ts'
@@ -61,10 +61,10 @@ export async function startApiInstances(
       INSTANCE: `api-${instances.length + 1}`,
       ...ownEnvironment,
     })
-    const subscriber = connectBlockingRedis(config.redisUrl, log)
-    subscriberIds.push(await subscriber.client('ID'))
+    const subscriberRedis = connectSubscriberRedis(config.redisUrl, log)
+    subscriberIds.push(await subscriberRedis.client('ID'))
     const instanceRedis = connectRedis(config.redisUrl, log)
-    const app = await createApp({ config, log, redis: instanceRedis, subscriber, sqs, ...instanceS3 })
+    const app = await createApp({ config, log, redis: instanceRedis, subscriberRedis, sqs, ...instanceS3 })
     const url = await app.listen({ host: '127.0.0.1', port: 0 })
     // The routes, the path of their links and the name of the cookie.
     const sameDocument = [app.printRoutes(), config.publicPath, new URL(config.publicOrigin).protocol].join()
@@ -72,7 +72,7 @@ export async function startApiInstances(
     const close = async () => {
       await app.close()
       endChecks()
-      subscriber.disconnect()
+      subscriberRedis.disconnect()
       instanceRedis.disconnect()
     }
     const instance = { app, url, close }

@@ -12,10 +12,13 @@ export type TcpProxy = Awaited<ReturnType<typeof startTcpProxy>>
 export async function startTcpProxy(target: number) {
   let current = target
   let accepted = 0
+  let silenced = 0
   const sockets = new Set<Socket>()
+  const outgoings = new WeakSet<Socket>()
   const server = createServer((incoming) => {
     accepted += 1
     const outgoing = connect(current, '127.0.0.1')
+    outgoings.add(outgoing)
     for (const socket of [incoming, outgoing]) {
       sockets.add(socket)
       socket.on('error', () => undefined)
@@ -25,7 +28,8 @@ export async function startTcpProxy(target: number) {
         outgoing.destroy()
       })
     }
-    incoming.pipe(outgoing).pipe(incoming)
+    if (silenced > 0) silenced -= 1
+    else incoming.pipe(outgoing).pipe(incoming)
   }).listen(0, '127.0.0.1')
   await once(server, 'listening')
   const address = server.address()
@@ -40,7 +44,18 @@ export async function startTcpProxy(target: number) {
     },
     /** Delivers nothing more through the connections of now, and leaves them open, as a host does that has gone. */
     silence(): void {
-      for (const socket of sockets) socket.unpipe().pause()
+      for (const socket of sockets) {
+        socket.unpipe().pause()
+        if (!outgoings.has(socket)) continue
+        // With the host, its Redis forgot the connection.
+        socket.removeAllListeners('close')
+        socket.destroy()
+        sockets.delete(socket)
+      }
+    },
+    /** Accepts the next connections and delivers nothing through them. @param count how many */
+    silenceNext(count: number): void {
+      silenced = count
     },
     close(): void {
       server.close()

@@ -6,6 +6,7 @@ import { createMetrics, type Metrics } from '@millrace/shared/metrics/metrics.ts
 import { watchQueue } from '@millrace/shared/metrics/watch-queue.ts'
 import { createBudget } from '@millrace/shared/service/budget.ts'
 import type { Clients } from '@millrace/shared/service/connections.ts'
+import { createSubscriber } from '@millrace/shared/service/subscriber.ts'
 import { noTracing, type Tracing } from '@millrace/shared/tracing/tracing.ts'
 import { createDeliveryQueue } from '@millrace/shared/webhooks/delivery-queue.ts'
 import type { Logger } from 'pino'
@@ -41,7 +42,7 @@ const { version } = packageJson
  * them closes them, after the app.
  *
  * @param deps.redis for commands
- * @param deps.subscriber a Redis connection for changes alone
+ * @param deps.subscriberRedis a connection of `connectSubscriberRedis`, for messages alone
  * @param deps.publicS3 signs requests that clients send to S3; default: `s3`
  * @param deps.draining aborts when the instance should get no more requests; it may run on for a while
  * @param deps.streamingS3 for bodies that pass through
@@ -54,7 +55,7 @@ export async function createApp(
   deps: Clients & {
     config: Config
     log: Logger
-    subscriber: Clients['redis']
+    subscriberRedis: Clients['redis']
     publicS3?: Clients['s3']
     draining?: AbortSignal
     metrics?: Metrics
@@ -63,11 +64,12 @@ export async function createApp(
     traceRequests?: TraceRequests | undefined
   },
 ) {
-  const { config, log, subscriber, putFleetMetrics, redis, s3, streamingS3, sqs } = deps
+  const { config, log, subscriberRedis, putFleetMetrics, redis, s3, streamingS3, sqs } = deps
   const { publicS3 = s3, tracing = noTracing, traceRequests } = deps
   const { metrics = createMetrics({ service: 'api', instance: config.instance, version }) } = deps
   const { bucket, redisPrefix: prefix } = config
   const { countProblem, observeRequest, watchActiveRequests } = createApiMetrics(metrics)
+  const subscriber = createSubscriber({ redis: subscriberRedis, log })
   const base = { config, log, redis, prefix, s3, streamingS3, bucket, subscriber, tracing }
   const secure = config.publicOrigin.startsWith('https:')
 

@@ -7,11 +7,11 @@ import { checkBucketVersioning } from '@millrace/shared/service/check-bucket-ver
 import { checkEvictionPolicy } from '@millrace/shared/service/check-eviction-policy.ts'
 import { requestsDeadlineMs } from '@millrace/shared/service/close-deadlines.ts'
 import {
-  connectBlockingRedis,
   connectRedis,
   connectS3,
   connectSqs,
   connectStreamingS3,
+  connectSubscriberRedis,
   reconnectTogether,
 } from '@millrace/shared/service/connections.ts'
 import { createLog } from '@millrace/shared/service/log.ts'
@@ -45,8 +45,8 @@ await runService({ log, start })
 async function start({ stopping, addPhase }: Service): Promise<void> {
   addPhase({ name: 'tracing', deadlineMs: tracingDeadlineMs, close: tracing.close })
   const redis = connectRedis(config.redisUrl, log)
-  const subscriber = connectBlockingRedis(config.redisUrl, log)
-  reconnectTogether(subscriber, redis)
+  const subscriberRedis = connectSubscriberRedis(config.redisUrl, log)
+  reconnectTogether(subscriberRedis, redis)
   const s3 = connectS3()
   const publicS3 = config.s3PublicEndpoint === undefined ? s3 : connectS3(config.s3PublicEndpoint)
   const streamingS3 = connectStreamingS3()
@@ -55,7 +55,7 @@ async function start({ stopping, addPhase }: Service): Promise<void> {
   const fleetMetrics = await connectMetrics(config.metricsStage)
   const metrics = createMetrics({ service: 'api', instance: config.instance, version: packageJson.version })
   metrics.watchProcess()
-  observeClients({ redis: [redis, subscriber], s3: [s3, streamingS3], sqs }, metrics.callsOf)
+  observeClients({ redis: [redis, subscriberRedis], s3: [s3, streamingS3], sqs }, metrics.callsOf)
   addPhase({
     name: 'connections',
     deadlineMs: connectionsDeadlineMs,
@@ -65,7 +65,7 @@ async function start({ stopping, addPhase }: Service): Promise<void> {
       streamingS3.destroy()
       publicS3.destroy()
       s3.destroy()
-      subscriber.disconnect()
+      subscriberRedis.disconnect()
       redis.disconnect()
     },
   })
@@ -77,7 +77,7 @@ async function start({ stopping, addPhase }: Service): Promise<void> {
     config,
     log,
     redis,
-    subscriber,
+    subscriberRedis,
     s3,
     publicS3,
     streamingS3,

@@ -3,12 +3,13 @@ import { type ListObjectsV2CommandOutput, S3Client } from '@aws-sdk/client-s3'
 import { createRevokedTokens } from '@millrace/api/credentials/revoked-tokens.ts'
 import { newTokenId } from '@millrace/api/credentials/token-id.ts'
 import { revocationKey } from '@millrace/shared/ledger/object-keys.ts'
-import { connectBlockingRedis, connectRedis } from '@millrace/shared/service/connections.ts'
+import { connectRedis } from '@millrace/shared/service/connections.ts'
 import { createLog } from '@millrace/shared/service/log.ts'
 import { userOwner } from '@millrace/shared/uploads/owner.ts'
 import type { Redis } from 'ioredis'
 import * as assert from 'uvu/assert'
 import { withManualIntervals } from '../../support/manual-intervals.ts'
+import { type OpenSubscriber, openSubscriber } from '../../support/open-subscriber.ts'
 import { suite } from '../../support/suite.ts'
 import { until } from '../../support/until.ts'
 
@@ -16,7 +17,7 @@ const test = suite('polls of revocations')
 const log = createLog({ level: 'silent', instance: 'test' })
 const { now: realNow } = performance
 let redis: Redis
-let subscriber: Redis
+let subscriber: OpenSubscriber
 let intervals: ReturnType<typeof withManualIntervals>
 /** What S3 has, and how often it was listed. */
 let keys: Set<string>
@@ -25,7 +26,7 @@ let listings: number
 test.before(() => {
   const url = process.env['REDIS_URL'] ?? ''
   redis = connectRedis(url, log)
-  subscriber = connectBlockingRedis(url, log)
+  subscriber = openSubscriber(url)
 })
 test.before.each(() => {
   intervals = withManualIntervals()
@@ -123,7 +124,7 @@ test('a revocation is forgotten once its token has ended for longer than clocks 
 test('a message of another channel of the connection revokes nothing', async () => {
   const { has, prefix } = start()
   const [id, revoked] = [newId(60_000), newId(60_000)]
-  await subscriber.subscribe(`${prefix}:changes:acme`)
+  await subscriber.subscribe(`${prefix}:changes:acme`, () => undefined).confirmed()
   await redis.publish(`${prefix}:changes:acme`, id)
   await redis.publish(`${prefix}:revoked-tokens`, revoked)
   await until(() => has(revoked))

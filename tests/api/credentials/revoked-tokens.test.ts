@@ -1,10 +1,11 @@
 import { createRevokedTokens } from '@millrace/api/credentials/revoked-tokens.ts'
 import { newTokenId } from '@millrace/api/credentials/token-id.ts'
-import { connectBlockingRedis, connectRedis } from '@millrace/shared/service/connections.ts'
+import { connectRedis } from '@millrace/shared/service/connections.ts'
 import { createLog } from '@millrace/shared/service/log.ts'
 import { userOwner } from '@millrace/shared/uploads/owner.ts'
 import * as assert from 'uvu/assert'
 import { type ApiInstances, startApiInstances } from '../../support/api-instances.ts'
+import { openSubscriber } from '../../support/open-subscriber.ts'
 import { suite } from '../../support/suite.ts'
 import { until } from '../../support/until.ts'
 
@@ -36,7 +37,7 @@ const newId = (endsInMs = lifeMs) =>
 function instance(options: { prefix?: string; pollMs?: number; maxAgeMs?: number } = {}) {
   const url = process.env['REDIS_URL'] ?? ''
   const redis = connectRedis(url, log)
-  const subscriber = connectBlockingRedis(url, log)
+  const subscriber = openSubscriber(url)
   const revoked = createRevokedTokens({
     ...{ redis, subscriber, log, prefix: api.prefix, s3: api.s3, bucket: api.bucket },
     ...options,

@@ -6,13 +6,14 @@ import { createKeyUses } from '@millrace/api/credentials/key-uses.ts'
 import { createStoredKeys, type StoredKeys } from '@millrace/api/credentials/stored-keys.ts'
 import { apiKeyKey } from '@millrace/shared/ledger/object-keys.ts'
 import { AppError } from '@millrace/shared/service/app-error.ts'
-import { connectBlockingRedis, connectRedis } from '@millrace/shared/service/connections.ts'
+import { connectRedis } from '@millrace/shared/service/connections.ts'
 import { createLog } from '@millrace/shared/service/log.ts'
 import { generateKey } from '@millrace/shared/tenants/generate-key.ts'
 import { createKeyStore, isExpired } from '@millrace/shared/tenants/key-store.ts'
 import { tenantKey } from '@millrace/shared/uploads/owner.ts'
 import * as assert from 'uvu/assert'
 import { openContractTarget } from '../../local-s3/support/contract-target.ts'
+import { openSubscriber } from '../../support/open-subscriber.ts'
 import { type S3Proxy, type SeenRequest, startS3Proxy } from '../../support/s3-proxy.ts'
 import { suite } from '../../support/suite.ts'
 
@@ -58,7 +59,7 @@ const direct = createKeyStore({ s3: target.client, bucket })
 /** Starts what one API instance knows of the keys. By default it lists once, and again for each message. */
 async function startInstance(options: { periodMs?: number; subscribes?: boolean } = {}): Promise<StoredKeys> {
   const { periodMs = hourMs, subscribes = true } = options
-  const subscriber = connectBlockingRedis(redisUrl, log)
+  const subscriber = openSubscriber(redisUrl)
   const keys = createStoredKeys({
     store: createKeyStore({ s3, bucket }),
     uses: createKeyUses({ redis, prefix }),
@@ -70,8 +71,7 @@ async function startInstance(options: { periodMs?: number; subscribes?: boolean 
   })
   keys.start()
   closers.push(keys.stop, () => subscriber.disconnect())
-  // A subscription that is confirmed comes after that of `start`.
-  await subscriber.subscribe(`${prefix}:test`)
+  await subscriber.confirmAll()
   return keys
 }
 

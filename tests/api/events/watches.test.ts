@@ -6,7 +6,6 @@ import {
 import { createWatchOwner, type OwnerEvent } from '@millrace/api/events/watch-owner.ts'
 import { createWatchUpload } from '@millrace/api/events/watch-upload.ts'
 import { createWatchUsers } from '@millrace/api/events/watch-users.ts'
-import { connectBlockingRedis } from '@millrace/shared/service/connections.ts'
 import { createLog } from '@millrace/shared/service/log.ts'
 import type { Upload, UploadState } from '@millrace/shared/uploads/upload.ts'
 import { newUploadId } from '@millrace/shared/uploads/upload-id.ts'
@@ -14,6 +13,7 @@ import fc from 'fast-check'
 import * as assert from 'uvu/assert'
 import { checkProperty } from '../../support/check-property.ts'
 import { withManualIntervals } from '../../support/manual-intervals.ts'
+import { openSubscriber } from '../../support/open-subscriber.ts'
 import { suite } from '../../support/suite.ts'
 
 const test = suite('watches')
@@ -373,11 +373,11 @@ for (const [name, watchOf] of [
 
 test('a new epoch of Redis is looked for each two seconds while somebody listens, and is a gap', async () => {
   const intervals = withManualIntervals()
-  const redis = connectBlockingRedis(process.env['REDIS_URL'] ?? '', log)
+  const subscriber = openSubscriber(process.env['REDIS_URL'] ?? '')
   try {
     let epoch = 1
     const changes = createUploadChanges({
-      redis,
+      subscriber,
       prefix: 'test-epoch',
       epoch: { current: async () => epoch },
       log,
@@ -399,7 +399,7 @@ test('a new epoch of Redis is looked for each two seconds while somebody listens
     endOther()
     assert.is(timer.isCleared, true)
   } finally {
-    redis.disconnect()
+    subscriber.disconnect()
     intervals.restore()
   }
 })

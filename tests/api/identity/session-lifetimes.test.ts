@@ -14,6 +14,7 @@ import { fastify } from 'fastify'
 import type { Redis } from 'ioredis'
 import * as assert from 'uvu/assert'
 import { checkProperty } from '../../support/check-property.ts'
+import { type OpenSubscriber, openSubscriber } from '../../support/open-subscriber.ts'
 import { suite } from '../../support/suite.ts'
 
 const test = suite('lifetimes of sessions')
@@ -27,11 +28,16 @@ const userCaller: Caller = {
   ...{ scopes: new Set<Scope>(['uploads:read']), endsAtMs: undefined, hasEnded: async () => false },
 }
 let redis: Redis
+let subscriber: OpenSubscriber
 
 test.before(() => {
   redis = connectRedis(process.env['REDIS_URL'] ?? '', createLog({ level: 'silent', instance: 'test' }))
+  subscriber = openSubscriber(process.env['REDIS_URL'] ?? '')
 })
-test.after(() => redis.disconnect())
+test.after(() => {
+  redis.disconnect()
+  subscriber.disconnect()
+})
 
 /** Starts an app whose clock a test sets, with a route for each use of a session. */
 async function start({ secure = false } = {}) {
@@ -42,7 +48,7 @@ async function start({ secure = false } = {}) {
   const prefix = `test-${randomUUID()}`
   const newSessions = createNewSessions({ redis, prefix, limitPerHour: 0 })
   const sessions = createSessionRecords({ redis, prefix, ttlMs, newSessions })
-  const endedIdentities = createEndedIdentities({ redis, subscriber: redis, prefix, cookie, sessions })
+  const endedIdentities = createEndedIdentities({ redis, subscriber, prefix, cookie, sessions })
   const app = fastify()
   app.register(async (scope) => {
     cookie.register(scope)

@@ -10,12 +10,13 @@ import { sessionRoutes } from '@millrace/api/identity/session-routes.ts'
 import { createSignIns } from '@millrace/api/identity/sign-ins.ts'
 import { createAllowedOrigins } from '@millrace/shared/service/allowed-origins.ts'
 import { AppError } from '@millrace/shared/service/app-error.ts'
-import { connectBlockingRedis, connectRedis } from '@millrace/shared/service/connections.ts'
+import { connectRedis } from '@millrace/shared/service/connections.ts'
 import { createLog } from '@millrace/shared/service/log.ts'
 import { userOwner } from '@millrace/shared/uploads/owner.ts'
 import { fastify } from 'fastify'
 import type { Redis } from 'ioredis'
 import * as assert from 'uvu/assert'
+import { type OpenSubscriber, openSubscriber } from '../../support/open-subscriber.ts'
 import { suite } from '../../support/suite.ts'
 
 const test = suite('sign-ins')
@@ -24,12 +25,12 @@ const publicOrigin = 'http://localhost'
 const ttlMs = 60 * 60_000
 const log = createLog({ level: 'silent', instance: 'test' })
 let redis: Redis
-let subscriber: Redis
+let subscriber: OpenSubscriber
 
 test.before(() => {
   const url = process.env['REDIS_URL'] ?? ''
   redis = connectRedis(url, log)
-  subscriber = connectBlockingRedis(url, log)
+  subscriber = openSubscriber(url)
 })
 test.after(() => {
   redis.disconnect()
@@ -101,8 +102,7 @@ async function start(options: {
   /** The owners whose identities ended, as other instances are told. */
   const ended: (string | undefined)[] = []
   endedIdentities.onEnded((owner) => ended.push(owner))
-  // A subscription that is confirmed comes after that of `onEnded`.
-  await subscriber.subscribe(`${prefix}:test`)
+  await subscriber.confirmAll()
   return { app, signIn, sessions, signIns, ended, prefix }
 }
 
@@ -196,13 +196,11 @@ test('the end of a session is told to all instances: for the session itself, and
   const told = async () => {
     // Redis delivers the messages of one connection in their order.
     const last = Promise.withResolvers<void>()
-    const listen = (channel: string) => {
-      if (channel === `${prefix}:test`) last.resolve()
-    }
-    subscriber.on('message', listen)
+    const listening = subscriber.subscribe(`${prefix}:test`, () => last.resolve())
+    await listening.confirmed()
     await redis.publish(`${prefix}:test`, '')
     await last.promise
-    subscriber.off('message', listen)
+    listening.end()
     return ended.splice(0)
   }
   const anonymous = await app.inject('/session')
@@ -218,6 +216,15 @@ test('the end of a session is told to all instances: for the session itself, and
   assert.match(session ?? '', /^s-[0-9a-f]{32}$/)
   assert.is.not(session, own)
   assert.equal(users, [userOwner('acme', 'ada')])
+  await app.close()
+})
+
+test('after the subscriber connected again, the identities of any owner may have ended meanwhile', async () => {
+  const { app, ended } = await start({ find: () => userCaller({}) })
+  const reconnected = new Promise<void>((resolve) => subscriber.onReconnected(resolve))
+  subscriber.reconnect()
+  await reconnected
+  assert.equal(ended, [undefined])
   await app.close()
 })
 

@@ -4,7 +4,6 @@ import { Problem } from '@millrace/api/http/problem.ts'
 import { createTusLocks } from '@millrace/api/tus/tus-lock.ts'
 import { createTusParts } from '@millrace/api/tus/tus-parts.ts'
 import { parseOriginalKey } from '@millrace/shared/ledger/object-keys.ts'
-import { connectBlockingRedis } from '@millrace/shared/service/connections.ts'
 import { createLog } from '@millrace/shared/service/log.ts'
 import { openUploadLifeMs } from '@millrace/shared/uploads/upload.ts'
 import { newUploadId, uploadIdTimeMs } from '@millrace/shared/uploads/upload-id.ts'
@@ -12,6 +11,7 @@ import { createUploadRecords } from '@millrace/shared/uploads/upload-records.ts'
 import * as assert from 'uvu/assert'
 import { type ApiInstances, startApiInstances } from '../../support/api-instances.ts'
 import { bodyOf, createHttpClient, type HttpClient } from '../../support/http-client.ts'
+import { openSubscriber } from '../../support/open-subscriber.ts'
 import { suite } from '../../support/suite.ts'
 import { createTus, patchTus } from '../../support/tus-client.ts'
 
@@ -137,7 +137,7 @@ test('exactly the first bytes of unfinished ones are read', async () => {
 
 test('the lock of a holder that died remains for at most 6 seconds', async () => {
   const log = createLog({ level: 'silent', instance: 'test' })
-  const subscriber = connectBlockingRedis(api.environment['REDIS_URL'] ?? '', log)
+  const subscriber = openSubscriber(api.environment['REDIS_URL'] ?? '')
   const locks = createTusLocks({ redis: api.redis, subscriber, prefix: api.prefix, log })
   const target = address()
   const { signal } = new AbortController()

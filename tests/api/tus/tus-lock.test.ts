@@ -2,11 +2,12 @@ import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { createTusLocks } from '@millrace/api/tus/tus-lock.ts'
 import { AppError } from '@millrace/shared/service/app-error.ts'
-import { connectBlockingRedis, connectRedis } from '@millrace/shared/service/connections.ts'
+import { connectRedis } from '@millrace/shared/service/connections.ts'
 import { createLog } from '@millrace/shared/service/log.ts'
 import { newUploadId } from '@millrace/shared/uploads/upload-id.ts'
 import * as assert from 'uvu/assert'
 import { withManualIntervals } from '../../support/manual-intervals.ts'
+import { openSubscriber } from '../../support/open-subscriber.ts'
 import { suite } from '../../support/suite.ts'
 
 const test = suite('lock of a tus upload')
@@ -14,12 +15,12 @@ const test = suite('lock of a tus upload')
 test('a holder that finds the lock of another one at its next renewal stops writing at once', async () => {
   const log = createLog({ level: 'silent', instance: 'test' })
   const url = process.env['REDIS_URL'] ?? ''
-  const [redis, subscriber] = [connectRedis(url, log), connectBlockingRedis(url, log)]
+  const [redis, subscriber] = [connectRedis(url, log), openSubscriber(url)]
   const prefix = `test-${randomUUID()}`
   const locks = createTusLocks({ redis, subscriber, prefix, log })
   const address = { owner: 'lock', id: newUploadId() }
   const { signal } = new AbortController()
-  await Promise.all([redis.ping(), subscriber.ping()])
+  await Promise.all([redis.ping(), subscriber.confirmAll()])
   const intervals = withManualIntervals()
   const lock = await locks.acquire(address, { signal, onWanted: () => undefined })
   const [renewal, ...others] = intervals.started

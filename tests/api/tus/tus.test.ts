@@ -10,7 +10,6 @@ import {
   unfinishedKey,
 } from '@millrace/shared/ledger/object-keys.ts'
 import { createOriginals } from '@millrace/shared/ledger/originals.ts'
-import { connectBlockingRedis } from '@millrace/shared/service/connections.ts'
 import { createLog } from '@millrace/shared/service/log.ts'
 import { newUploadId } from '@millrace/shared/uploads/upload-id.ts'
 import * as assert from 'uvu/assert'
@@ -18,6 +17,7 @@ import { type ApiInstances, startApiInstances } from '../../support/api-instance
 import { distinctBytes } from '../../support/distinct-bytes.ts'
 import { bodyOf, createHttpClient, type HttpClient } from '../../support/http-client.ts'
 import { sha256OfObject } from '../../support/object-hash.ts'
+import { openSubscriber } from '../../support/open-subscriber.ts'
 import { announce, readUpload } from '../../support/send-upload.ts'
 import { suite } from '../../support/suite.ts'
 import {
@@ -403,9 +403,9 @@ const silent = createLog({ level: 'silent', instance: 'test' })
 
 /** Creates the locks of another instance. */
 async function createOtherLocks(leaseMs: number) {
-  const subscriber = connectBlockingRedis(api.environment['REDIS_URL'] ?? '', silent)
+  const subscriber = openSubscriber(api.environment['REDIS_URL'] ?? '')
   const locks = createTusLocks({ redis: api.redis, subscriber, prefix: api.prefix, log: silent, leaseMs })
-  await subscriber.subscribe('ready')
+  await subscriber.confirmAll()
   return { locks, close: () => subscriber.disconnect() }
 }
 

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { countActiveJobs } from '@millrace/local/fleet/active-jobs.ts'
 import { uploadQueueName } from '@millrace/shared/jobs/process-upload-job.ts'
-import { connectRedis } from '@millrace/shared/service/connections.ts'
+import { connectBlockingRedis, connectRedis } from '@millrace/shared/service/connections.ts'
 import { createLog } from '@millrace/shared/service/log.ts'
 import { Queue, Worker } from 'bullmq'
 import * as assert from 'uvu/assert'
@@ -14,7 +14,7 @@ const prefix = `test-${randomUUID()}`
 test('jobs that a worker runs are counted', async () => {
   const redis = connectRedis(redisUrl, createLog({ level: 'silent', instance: 'test' }))
   assert.is(await countActiveJobs({ redisUrl, prefix }), 0)
-  const connection = redis.duplicate({ maxRetriesPerRequest: null })
+  const connection = connectBlockingRedis(redisUrl, createLog({ level: 'silent', instance: 'test' }))
   const begun = Promise.withResolvers<void>()
   const release = Promise.withResolvers<void>()
   const worker = new Worker(

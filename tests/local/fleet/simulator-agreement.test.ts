@@ -22,6 +22,7 @@ import { defaultPrices } from '@millrace/simulator/simulation/prices.ts'
 import { simulate } from '@millrace/simulator/simulation/simulate.ts'
 import type { Trace } from '@millrace/simulator/traces/trace.ts'
 import { Queue } from 'bullmq'
+import { Redis } from 'ioredis'
 import * as assert from 'uvu/assert'
 import { type JobRun, nextRun } from '../../fixtures/services/delay-job.ts'
 import { suite } from '../../support/suite.ts'
@@ -101,7 +102,8 @@ async function runProcesses(directory: string) {
   const identity = { region: 'eu-central-1', credentials: { accessKeyId: 'test', secretAccessKey: 'test' } }
   const sqs = await startSqsServer(identity)
   const redis = connectRedis(redisUrl, createLog({ level: 'silent', instance: 'test' }))
-  const blockingRedis = redis.duplicate()
+  // It waits without a limit. A connection for commands would be opened again after 10 s.
+  const blockingRedis = new Redis(redisUrl)
   const queue = new Queue(uploadQueueName, { connection: redis, prefix })
   const journal = createFleetJournal({ redis, prefix })
   const bootsMs: number[] = []

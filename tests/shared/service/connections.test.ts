@@ -1,6 +1,5 @@
 import { once } from 'node:events'
 import { createServer } from 'node:http'
-import { createServer as createTcpServer, type Server } from 'node:net'
 import { Readable } from 'node:stream'
 import { PutObjectCommand } from '@aws-sdk/client-s3'
 import { connectBlockingRedis, connectStreamingS3 } from '@millrace/shared/service/connections.ts'
@@ -74,48 +73,5 @@ test('a connection that is told to connect again while it waits still connects a
   await next(redis, 'reconnecting')
   redis.disconnect()
 })
-
-/** Starts a server that speaks as much of Redis' protocol as a connection needs, and confirms subscriptions once only. */
-async function startForgetfulRedis(): Promise<Server> {
-  let subscriptions = 0
-  const server = createTcpServer((socket) => {
-    socket.on('error', () => undefined)
-    socket.on('data', (data) => {
-      for (const command of data
-        .toString()
-        .toLowerCase()
-        .split(/^\*\d+\r\n/m)
-        .slice(1)) {
-        if (/\r\ninfo\r\n/.test(command)) socket.write('$7\r\nrole:x\n\r\n')
-        else if (!/\r\nsubscribe\r\n/.test(command)) socket.write('+OK\r\n')
-        else if (subscriptions++ === 0) socket.write('*3\r\n$9\r\nsubscribe\r\n$1\r\na\r\n:1\r\n')
-      }
-    })
-  })
-  await once(server.listen(0, '127.0.0.1'), 'listening')
-  return server
-}
-
-test('a connection that is closed while it subscribes again leaves no unhandled rejection', async () => {
-  const server = await startForgetfulRedis()
-  const address = server.address()
-  assert.ok(address && typeof address === 'object')
-  const log = createLog({ level: 'silent', instance: 'test' })
-  const redis = connectBlockingRedis(`redis://127.0.0.1:${address.port}`, log)
-  await redis.subscribe('a')
-  redis.disconnect(true)
-  await next(redis, 'ready')
-  const ended = next(redis, 'end')
-  redis.disconnect()
-  await ended
-  await assertRejects(redis.subscribe('a'), /Connection is closed/)
-  server.close()
-})
-
-async function assertRejects(work: Promise<unknown>, message: RegExp): Promise<void> {
-  const error: unknown = await work.catch((reason: unknown) => reason)
-  assert.ok(error instanceof Error)
-  assert.match(error.message, message)
-}
 
 test.run()

@@ -11,9 +11,9 @@ import { createLog } from '@millrace/shared/service/log.ts'
 import { isOutage } from '@millrace/shared/service/outage.ts'
 import { Redis } from 'ioredis'
 import * as assert from 'uvu/assert'
+import { openSubscriber } from '../../support/open-subscriber.ts'
 import { suite } from '../../support/suite.ts'
 import { startTcpProxy, type TcpProxy } from '../../support/tcp-proxy.ts'
-import { until } from '../../support/until.ts'
 
 const test = suite('Redis failover')
 const log = createLog({ level: 'silent', instance: 'test' })
@@ -142,18 +142,19 @@ test('a full Redis keeps its connections', async () => {
 
 test('a subscriber follows the connection for commands to the new primary', async () => {
   const client = await ready(connectRedis(proxy.url, log))
-  const subscriber = await ready(connectBlockingRedis(proxy.url, log))
-  reconnectTogether(subscriber, client)
-  await subscriber.subscribe('channel')
+  const subscriber = openSubscriber(proxy.url)
+  await ready(subscriber.redis)
+  reconnectTogether(subscriber.redis, client)
+  const received = Promise.withResolvers<string>()
+  await subscriber.subscribe('channel', received.resolve).confirmed()
   await demote()
   proxy.moveTo(nextPort)
-  const resubscribed = untilReady(subscriber)
+  const reconnected = Promise.withResolvers<void>()
+  subscriber.onReconnected(reconnected.resolve)
   await client.set(key, 1).catch(() => undefined)
-  await resubscribed
-  const received = new Promise((resolve) => subscriber.once('message', (_, message) => resolve(message)))
-  // ioredis subscribes again after `ready`, without a sign of its end.
-  await until(async () => (await next.publish('channel', 'message')) !== 0)
-  assert.is(await received, 'message')
+  await reconnected.promise
+  assert.is(await next.publish('channel', 'message'), 1)
+  assert.is(await received.promise, 'message')
 })
 
 test.run()

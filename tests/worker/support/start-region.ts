@@ -10,7 +10,7 @@ import {
   manifestsPrefix,
   originalsPrefix,
 } from '@millrace/shared/ledger/object-keys.ts'
-import { connectBlockingRedis } from '@millrace/shared/service/connections.ts'
+import { connectSubscriberRedis } from '@millrace/shared/service/connections.ts'
 import { createLog } from '@millrace/shared/service/log.ts'
 import type { UploadAddress } from '@millrace/shared/uploads/upload-address.ts'
 import Type from 'typebox'
@@ -58,7 +58,7 @@ export async function startRegion({ apiKey }: { apiKey: string }) {
     }),
   )
   const log = createLog({ level: 'silent', instance: 'test' })
-  const subscriber = connectBlockingRedis(environment['REDIS_URL'] ?? '', log)
+  const subscriberRedis = connectSubscriberRedis(environment['REDIS_URL'] ?? '', log)
   const config = readConfig({
     ...environment,
     API_KEYS: apiKey,
@@ -66,7 +66,7 @@ export async function startRegion({ apiKey }: { apiKey: string }) {
     SESSION_KEYS: randomBytes(32).toString('base64'),
     MAX_EVENT_LOOP_DELAY_MS: '0',
   })
-  const api = await createApp({ config, log, redis, subscriber, s3, streamingS3, sqs })
+  const api = await createApp({ config, log, redis, subscriberRedis, s3, streamingS3, sqs })
   return {
     ...fleet,
     api,
@@ -84,7 +84,7 @@ export async function startRegion({ apiKey }: { apiKey: string }) {
     },
     async close() {
       await api.close()
-      subscriber.disconnect()
+      subscriberRedis.disconnect()
       await fleet.close()
     },
   }

@@ -3,6 +3,7 @@ import { PutObjectCommand, paginateListObjectsV2, type S3Client } from '@aws-sdk
 import { revocationKey, revocationsPrefix } from '@millrace/shared/ledger/object-keys.ts'
 import { withDeadline } from '@millrace/shared/service/deadline.ts'
 import { createSeldomWarning } from '@millrace/shared/service/seldom-warning.ts'
+import type { Subscriber } from '@millrace/shared/service/subscriber.ts'
 import type { Redis } from 'ioredis'
 import type { Logger } from 'pino'
 import { tokenIdEndMs } from './token-id.ts'
@@ -30,13 +31,12 @@ const marginMs = 10_000
  *
  *   {prefix}:revocations   a random text, replaced with each revocation
  *
- * @param deps.subscriber a Redis connection that subscribes
  * @param deps.pollMs how often Redis is asked, in ms
  * @param deps.maxAgeMs how often S3 is listed at least, in ms
  */
 export function createRevokedTokens(deps: {
   redis: Redis
-  subscriber: Redis
+  subscriber: Subscriber
   prefix: string
   s3: S3Client
   bucket: string
@@ -56,11 +56,7 @@ export function createRevokedTokens(deps: {
   let polling: Promise<void> | undefined
   let isClosed = false
 
-  subscriber.on('message', (received: string, id: string) => {
-    if (received === channel) revoked.add(id)
-  })
-  // ioredis subscribes again by itself. If it never can, the polls remain.
-  subscriber.subscribe(channel).catch(() => undefined)
+  subscriber.subscribe(channel, (id) => revoked.add(id))
 
   async function poll(): Promise<void> {
     const version = await readVersion()

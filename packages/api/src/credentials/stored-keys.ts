@@ -3,6 +3,7 @@ import { AppError } from '@millrace/shared/service/app-error.ts'
 import { withDeadline } from '@millrace/shared/service/deadline.ts'
 import { createSeldomWarning } from '@millrace/shared/service/seldom-warning.ts'
 import { isUnreadable } from '@millrace/shared/service/stored-json.ts'
+import type { Subscriber } from '@millrace/shared/service/subscriber.ts'
 import { hashOfKey, isKeyText } from '@millrace/shared/tenants/generate-key.ts'
 import {
   isExpired,
@@ -39,7 +40,7 @@ type KnownKey = { etag: string; stored: StoredApiKey; caller: Caller }
  * A key is found by its SHA-256 in a Map. How long that takes may tell something of the stored hashes, but a hash does not
  * help to find its key, which has 256 random bits. So no comparison in constant time is needed.
  *
- * @param deps.subscriber a Redis connection that subscribes to `{prefix}:api-keys`
+ * @param deps.subscriber hears `{prefix}:api-keys`
  * @param deps.log for keys that cannot be listed or read, at most one line a minute
  * @param deps.periodMs time between two listings, in ms
  */
@@ -47,7 +48,7 @@ export function createStoredKeys(deps: {
   store: KeyStore
   uses: Pick<KeyUses, 'note'>
   redis: Redis
-  subscriber: Redis
+  subscriber: Subscriber
   prefix: string
   log: Pick<Logger, 'warn'>
   periodMs?: number
@@ -241,13 +242,11 @@ export function createStoredKeys(deps: {
 
     /** Begins to load the keys, and to follow their changes. */
     start(): void {
-      subscriber.on('message', (received: string) => {
-        if (received !== channel) return
+      // Messages that are missed while it is not connected are made up for within the period.
+      subscriber.subscribe(channel, () => {
         changes += 1
         refresh().catch(() => undefined)
       })
-      // ioredis subscribes again by itself. If it never can, the period remains.
-      subscriber.subscribe(channel).catch(() => undefined)
       void refreshOften()
     },
 

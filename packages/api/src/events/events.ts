@@ -1,4 +1,5 @@
 import type { Lifecycle } from '@millrace/shared/lifecycle/lifecycle.ts'
+import type { Subscriber } from '@millrace/shared/service/subscriber.ts'
 import type { TenantUsers } from '@millrace/shared/tenants/tenant-users.ts'
 import type { Redis } from 'ioredis'
 import type { Logger } from 'pino'
@@ -17,13 +18,12 @@ import { createWatchUsers } from './watch-users.ts'
 /**
  * Adds the server-sent events of uploads.
  *
- * @param deps.subscriber a Redis connection that subscribes
  * @param deps.redis a connection for commands
  */
 export function registerEvents(
   scope: Api,
   deps: {
-    subscriber: Redis
+    subscriber: Subscriber
     redis: Redis
     prefix: string
     log: Logger
@@ -41,7 +41,7 @@ export function registerEvents(
   const heartbeat = createSubscriberHeartbeat(deps)
   scope.addHook('onReady', async () => heartbeat.start())
   scope.addHook('onClose', async () => heartbeat.stop())
-  const changes = createUploadChanges({ redis: subscriber, prefix, epoch, log })
+  const changes = createUploadChanges({ subscriber, prefix, epoch, log })
   eventRoutes(scope, {
     owner,
     findOwnUpload,

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import type { Subscriber, Subscription } from '@millrace/shared/service/subscriber.ts'
 import type { Redis } from 'ioredis'
 import type { Logger } from 'pino'
 
@@ -10,14 +11,15 @@ const defaultPeriodMs = 5_000
  * of Redis may lead elsewhere. A subscriber sends nothing, so it would wait for hours, while its streams look alive.
  *
  * A message is published on a channel of this process. If it has not come back by the next one, the subscriber connects
- * again, and its streams read what they missed. While Redis takes no commands, nothing is concluded.
+ * again, and its streams read what they missed. While Redis takes no commands, or has not confirmed the channel, nothing is
+ * concluded: the connection itself gives up a handshake or a subscription that is not answered.
  *
  * @param deps.redis a connection for commands to the same Redis
  * @param deps.periodMs between two messages, in ms
  */
 export function createSubscriberHeartbeat(deps: {
-  subscriber: Redis
-  redis: Redis
+  subscriber: Subscriber
+  redis: Pick<Redis, 'publish'>
   prefix: string
   log: Logger
   periodMs?: number
@@ -27,19 +29,21 @@ export function createSubscriberHeartbeat(deps: {
   let sent = 0
   let received = 0
   let timer: NodeJS.Timeout | undefined
-  const onMessage = (from: string, text: string) => {
-    if (from === channel) received = Number(text)
-  }
+  let subscription: Subscription | undefined
+  // A message that was lost with its connection says nothing of the next one.
+  subscriber.onReconnected(() => {
+    received = sent
+  })
 
   async function beat(): Promise<void> {
-    if (subscriber.status !== 'ready') return
+    if (!subscription?.isConfirmed()) return
     if (received < sent) {
       log.warn(
         { event: 'subscriber-silent', periodMs },
         'the Redis subscriber hears nothing, it connects again',
       )
       received = sent
-      subscriber.disconnect(true)
+      subscriber.reconnect()
       return
     }
     await redis.publish(channel, String(sent + 1))
@@ -48,15 +52,15 @@ export function createSubscriberHeartbeat(deps: {
 
   return {
     start(): void {
-      subscriber.on('message', onMessage)
-      // ioredis subscribes again after it has connected again.
-      subscriber.subscribe(channel).catch(() => undefined)
+      subscription = subscriber.subscribe(channel, (text) => {
+        received = Number(text)
+      })
       // If publishing fails, the connection for commands shows it.
       timer = setInterval(() => beat().catch(() => undefined), periodMs).unref()
     },
     stop(): void {
       clearInterval(timer)
-      subscriber.off('message', onMessage)
+      subscription?.end()
     },
   }
 }

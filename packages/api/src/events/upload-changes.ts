@@ -2,12 +2,12 @@ import { EventEmitter } from 'node:events'
 import type { RedisEpoch } from '@millrace/shared/service/redis-epoch.ts'
 import { createSeldomWarning } from '@millrace/shared/service/seldom-warning.ts'
 import { parseJson, parseStored } from '@millrace/shared/service/stored-json.ts'
+import type { Subscriber, Subscription } from '@millrace/shared/service/subscriber.ts'
 import { Owner } from '@millrace/shared/uploads/owner.ts'
 import { Upload } from '@millrace/shared/uploads/upload.ts'
 import { UploadId } from '@millrace/shared/uploads/upload-id.ts'
 import { ProgressMessage, progressChannel } from '@millrace/shared/uploads/upload-progress.ts'
 import { changesChannel } from '@millrace/shared/uploads/upload-records.ts'
-import type { Redis } from 'ioredis'
 import type { Logger } from 'pino'
 import Type, { type Static } from 'typebox'
 import { Compile } from 'typebox/compile'
@@ -39,36 +39,29 @@ export type UploadChange =
 const defaultEpochCheckMs = 2_000
 
 /**
- * Creates the subscriptions to owners' changes. All subscribers of this instance share one Redis connection.
+ * Creates the subscriptions to owners' changes. All subscribers of an owner share one subscription, so that each message is
+ * read once.
  *
- * @param deps.redis a connection for subscriptions only: Redis allows no other commands on it
  * @param deps.prefix the prefix of every channel
  * @param deps.epoch the epoch of this Redis: a new one means that a change may have been lost together with its record
  * @param deps.log for changes of another version, at most one line a minute
  * @param deps.epochCheckMs how often a new epoch is looked for while there are subscribers, in ms
  */
 export function createUploadChanges(deps: {
-  redis: Redis
+  subscriber: Subscriber
   prefix: string
   epoch: RedisEpoch
   log: Logger
   epochCheckMs?: number
 }) {
-  const { redis, prefix, epoch, log, epochCheckMs = defaultEpochCheckMs } = deps
+  const { subscriber, prefix, epoch, log, epochCheckMs = defaultEpochCheckMs } = deps
   let epochCheck: NodeJS.Timeout | undefined
   let knownEpoch: number | undefined
   const warnSeldom = createSeldomWarning({ log })
   /** By the channel of the owner's changes. */
-  const subscribers = new EventEmitter().setMaxListeners(0)
-  /** Two channels for each owner with subscribers: where their messages go, and how they are read. */
-  const channels = new Map<string, { to: string; read: typeof readChange | typeof readProgress }>()
-
-  redis.on('message', (channel: string, message: string) => {
-    // The connection is shared: it also receives messages of other channels.
-    const subscribed = channels.get(channel)
-    const received = subscribed?.read(channel, message)
-    if (subscribed && received) subscribers.emit(subscribed.to, received)
-  })
+  const listeners = new EventEmitter().setMaxListeners(0)
+  /** Two for each owner with listeners, by the same channel. */
+  const subscriptions = new Map<string, Subscription[]>()
 
   /** Never throws: an exception in the listener of an event would end the process. */
   function readChange(channel: string, message: string): UploadChange {
@@ -84,19 +77,27 @@ export function createUploadChanges(deps: {
   }
 
   /** Ignores a message of another version: a progress that is lost is no fault. Never throws, either. */
-  function readProgress(_channel: string, message: string): ProgressMessage | undefined {
+  function readProgress(message: string): ProgressMessage | undefined {
     const readable = parseJson(message)
     return progressMessage.Check(readable) ? readable : undefined
   }
 
-  let connections = redis.status === 'ready' ? 1 : 0
-  redis.on('ready', () => {
-    connections += 1
-    if (connections > 1) emitMissed()
-  })
+  subscriber.onReconnected(emitMissed)
 
   function emitMissed(): void {
-    for (const changes of subscribers.eventNames()) subscribers.emit(changes, 'missed')
+    for (const changes of listeners.eventNames()) listeners.emit(changes, 'missed')
+  }
+
+  function open(owner: string, changes: string): Subscription[] {
+    const opened = [
+      subscriber.subscribe(changes, (message) => listeners.emit(changes, readChange(changes, message))),
+      subscriber.subscribe(progressChannel(prefix, owner), (message) => {
+        const progress = readProgress(message)
+        if (progress) listeners.emit(changes, progress)
+      }),
+    ]
+    subscriptions.set(changes, opened)
+    return opened
   }
 
   async function checkEpoch(): Promise<void> {
@@ -107,7 +108,7 @@ export function createUploadChanges(deps: {
   }
 
   function updateEpochCheck(): void {
-    if (channels.size === 0) {
+    if (subscriptions.size === 0) {
       clearInterval(epochCheck)
       epochCheck = undefined
       knownEpoch = undefined
@@ -126,24 +127,20 @@ export function createUploadChanges(deps: {
      * @returns a function that ends the subscription
      */
     async subscribe(owner: string, listener: (change: UploadChange) => void): Promise<() => void> {
-      const ownChannels = [changesChannel(prefix, owner), progressChannel(prefix, owner)] as const
-      const [changes, progress] = ownChannels
-      subscribers.on(changes, listener)
-      channels.set(changes, { to: changes, read: readChange })
-      channels.set(progress, { to: changes, read: readProgress })
+      const changes = changesChannel(prefix, owner)
+      listeners.on(changes, listener)
+      const opened = subscriptions.get(changes) ?? open(owner, changes)
       updateEpochCheck()
       const unsubscribe = () => {
-        subscribers.off(changes, listener)
-        if (subscribers.listenerCount(changes) > 0 || !channels.delete(changes)) return
-        channels.delete(progress)
+        listeners.off(changes, listener)
+        if (listeners.listenerCount(changes) > 0 || !subscriptions.delete(changes)) return
+        for (const subscription of opened) subscription.end()
         updateEpochCheck()
-        // If this fails, the connection is lost, and the subscription with it.
-        redis.unsubscribe(...ownChannels).catch(() => undefined)
       }
       try {
         // Known before the subscriber reads the current state, so that a later loss of data is noticed.
         await checkEpoch()
-        await redis.subscribe(...ownChannels)
+        await Promise.all(opened.map((subscription) => subscription.confirmed()))
       } catch (error) {
         unsubscribe()
         throw error

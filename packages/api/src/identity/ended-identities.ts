@@ -1,4 +1,5 @@
 import { undefinedIfUnreadable } from '@millrace/shared/service/stored-json.ts'
+import type { Subscriber } from '@millrace/shared/service/subscriber.ts'
 import type { FastifyRequest } from 'fastify'
 import type { Redis } from 'ioredis'
 import type { Session, SessionCookie } from './session-cookie.ts'
@@ -21,12 +22,10 @@ const endless: IdentityLifetime = { endsAtMs: undefined, hasEnded: async () => f
  * Creates what tells the end of identities. Where an identity was ended, its owner is published on the channel
  * `{prefix}:ended-identities`, so that all instances check what it left open at once. Redis delivers a message at most
  * once, so they also check from time to time.
- *
- * @param deps.subscriber a Redis connection that subscribes
  */
 export function createEndedIdentities(deps: {
   redis: Redis
-  subscriber: Redis
+  subscriber: Subscriber
   prefix: string
   cookie: SessionCookie
   sessions: SessionRecords
@@ -58,14 +57,11 @@ export function createEndedIdentities(deps: {
 
     /**
      * Calls the listener with each owner one of whose identities was ended, on any instance; with undefined if it may be
-     * any owner.
+     * any owner. After a reconnection it may be: messages were missed.
      */
     onEnded(listener: (owner: string | undefined) => void): void {
-      subscriber.on('message', (received: string, owner: string) => {
-        if (received === channel) listener(owner === anyOwner ? undefined : owner)
-      })
-      // ioredis subscribes again by itself. If it never can, the periodic checks remain.
-      subscriber.subscribe(channel).catch(() => undefined)
+      subscriber.subscribe(channel, (owner) => listener(owner === anyOwner ? undefined : owner))
+      subscriber.onReconnected(() => listener(undefined))
     },
   }
 

@@ -1,5 +1,6 @@
 import type { S3Client } from '@aws-sdk/client-s3'
 import { createAllowedOrigins } from '@millrace/shared/service/allowed-origins.ts'
+import type { Subscriber } from '@millrace/shared/service/subscriber.ts'
 import { createKeyStore } from '@millrace/shared/tenants/key-store.ts'
 import type { TenantUsers } from '@millrace/shared/tenants/tenant-users.ts'
 import type { FastifyRequest } from 'fastify'
@@ -26,7 +27,6 @@ import { createSignIns } from './sign-ins.ts'
 /**
  * Composes sessions, API keys, upload tokens and the app's own identity provider.
  *
- * @param deps.subscriber a Redis connection that subscribes
  * @param deps.secure whether clients reach the API over HTTPS
  * @returns `owner`, the owner of a request; `callerOf`, the name of the API key or the session of an authorized request;
  *   `cookieName`; `endedIdentities`; upload tokens and their revocations; the API keys that are made at run time; and
@@ -34,7 +34,7 @@ import { createSignIns } from './sign-ins.ts'
  */
 export function createIdentity(deps: {
   redis: Redis
-  subscriber: Redis
+  subscriber: Subscriber
   prefix: string
   s3: S3Client
   bucket: string

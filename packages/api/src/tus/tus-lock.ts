@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 import { AppError } from '@millrace/shared/service/app-error.ts'
 import { createRedisLease, type RedisLease } from '@millrace/shared/service/redis-lease.ts'
+import type { Subscriber } from '@millrace/shared/service/subscriber.ts'
 import type { UploadAddress } from '@millrace/shared/uploads/upload-address.ts'
 import type { FastifyBaseLogger } from 'fastify'
 import type { Redis } from 'ioredis'
@@ -57,13 +58,12 @@ export type TusLock = {
  *   {prefix}:tus-wanted                channel that notifies holders at once
  *
  * @param deps.redis the connection for commands
- * @param deps.subscriber this instance's connection for messages
  * @param deps.prefix the first part of every key
  * @param deps.leaseMs how long a lock remains after its holder died, in ms
  */
 export function createTusLocks(deps: {
   redis: Redis
-  subscriber: Redis
+  subscriber: Subscriber
   prefix: string
   log: FastifyBaseLogger
   leaseMs?: number
@@ -75,12 +75,8 @@ export function createTusLocks(deps: {
   /** The `onWanted` of each lock that this instance holds, by the lock's key. */
   const wantedListeners = new Map<string, () => void>()
 
-  subscriber.on('message', (from: string, key: string) => {
-    if (from === channel) wantedListeners.get(key)?.()
-  })
-  // Rejects if the connection is closed before it was ready. Holders also read the `wanted` key at each
-  // renewal.
-  subscriber.subscribe(channel).catch(() => undefined)
+  // A message may be missed. Holders also read the `wanted` key at each renewal.
+  subscriber.subscribe(channel, (key) => wantedListeners.get(key)?.())
 
   return {
     /**

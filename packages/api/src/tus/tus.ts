@@ -1,6 +1,7 @@
 import type { S3Client } from '@aws-sdk/client-s3'
 import type { Lifecycle } from '@millrace/shared/lifecycle/lifecycle.ts'
 import type { Budget } from '@millrace/shared/service/budget.ts'
+import type { Subscriber } from '@millrace/shared/service/subscriber.ts'
 import type { Redis } from 'ioredis'
 import type { Logger } from 'pino'
 import type { Api } from '../http/api.ts'
@@ -17,7 +18,6 @@ import { createTusUploads } from './tus-uploads.ts'
 /**
  * Adds `/tus`: uploads by the tus protocol.
  *
- * @param deps.subscriber a Redis connection for subscriptions
  * @param deps.streamingS3 the client for streamed bodies
  * @param deps.uploadsAtOnce counts the files that this instance receives
  * @param deps.closing aborts when this instance shuts down
@@ -26,7 +26,7 @@ export function registerTus(
   scope: Api,
   deps: {
     redis: Redis
-    subscriber: Redis
+    subscriber: Subscriber
     prefix: string
     s3: S3Client
     streamingS3: S3Client

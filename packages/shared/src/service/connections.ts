@@ -1,10 +1,11 @@
 import { S3Client, type S3ClientConfig } from '@aws-sdk/client-s3'
 import { SQSClient } from '@aws-sdk/client-sqs'
-import { Redis } from 'ioredis'
+import { Redis, type RedisOptions } from 'ioredis'
 import type { Logger } from 'pino'
 import { corkWrites } from './cork-writes.ts'
 import { hasHeaders, lightenS3 } from './lighten-s3.ts'
 import { isRoleLost } from './outage.ts'
+import { rejectInterrupted } from './reject-interrupted.ts'
 
 /** What both services need to reach Redis, S3 and SQS. `streamingS3` is for bodies that pass through. */
 export type Clients = { redis: Redis; s3: S3Client; streamingS3: S3Client; sqs: SQSClient }
@@ -13,9 +14,16 @@ export type Clients = { redis: Redis; s3: S3Client; streamingS3: S3Client; sqs: 
 const minReconnectionMs = 1_000
 
 /**
+ * How long a connection may wait for the next byte of an answer, in ms. A host that has gone closes nothing: without a limit, its
+ * commands would wait until the kernel gives up after a quarter of an hour, and a handshake for ever. A Redis that stalls for
+ * seconds is waited for. Workers wait for jobs for up to 10 s.
+ */
+const answerTimeoutMs = { commands: 10_000, blocking: 20_000, subscriber: 10_000 }
+
+/**
  * Connects to Redis for commands that should fail fast: without Redis, each is retried twice and then rejected. Commands
  * that a demoted primary refuses are rejected, and the connection is opened again: its address may lead to the new
- * primary.
+ * primary. So is a connection whose answers stay away.
  *
  * Without ioredis' auto-pipelining, which promotes garbage to V8's old generation (decision 0019). Hot lookups are
  * batched instead (`batcher.ts`).
@@ -23,24 +31,38 @@ const minReconnectionMs = 1_000
  * @param url `redis://` or `rediss://`
  */
 export function connectRedis(url: string, log: Logger): Redis {
-  return connect(url, 2, log)
+  return connect(url, { maxRetriesPerRequest: 2, socketTimeout: answerTimeoutMs.commands }, log)
 }
 
 /**
- * Connects to Redis for BullMQ's workers and for subscribers, which wait for Redis without a limit (BullMQ requires
- * `maxRetriesPerRequest: null` of blocking connections). Leaves a demoted primary as `connectRedis` does.
+ * Connects to Redis for BullMQ's workers, which wait for Redis without a limit (BullMQ requires `maxRetriesPerRequest: null`
+ * of blocking connections). Leaves a demoted primary, or a silent host, as `connectRedis` does.
  *
  * @param url `redis://` or `rediss://`
  */
 export function connectBlockingRedis(url: string, log: Logger): Redis {
-  return connect(url, null, log)
+  return connect(url, { maxRetriesPerRequest: null, socketTimeout: answerTimeoutMs.blocking }, log)
+}
+
+/**
+ * Connects to Redis for `createSubscriber`, which subscribes again by itself after each reconnection. So nothing is sent again
+ * here: with the connection, its commands are rejected.
+ *
+ * @param url `redis://` or `rediss://`
+ */
+export function connectSubscriberRedis(url: string, log: Logger): Redis {
+  return connect(
+    url,
+    { autoResubscribe: false, maxRetriesPerRequest: 0, socketTimeout: answerTimeoutMs.subscriber },
+    log,
+  )
 }
 
 /**
  * Makes a subscriber connect again whenever a connection for commands does. A subscriber sends no writes, so it would
  * never learn that its server is no longer the primary.
  *
- * @param subscriber subscribes again by itself
+ * @param subscriber its `createSubscriber` subscribes again
  * @param commands a connection to the same Redis that is used often
  */
 export function reconnectTogether(subscriber: Redis, commands: Redis): void {
@@ -49,29 +71,17 @@ export function reconnectTogether(subscriber: Redis, commands: Redis): void {
   })
 }
 
-function connect(url: string, maxRetriesPerRequest: number | null, log: Logger): Redis {
+function connect(
+  url: string,
+  options: Pick<RedisOptions, 'autoResubscribe' | 'maxRetriesPerRequest' | 'socketTimeout'>,
+  log: Logger,
+): Redis {
   const reconnectOnError = createReconnectOnError()
   // Without a listener, an outage would end the process. ioredis reconnects by itself.
-  const redis = new Redis(url, { maxRetriesPerRequest, reconnectOnError }).on('error', (error) =>
+  const redis = new Redis(url, { ...options, reconnectOnError }).on('error', (error) =>
     log.warn({ err: error }, 'Redis connection'),
   )
-  ignoreLostSubscriptions(redis)
-  return corkWrites(endWhileReconnecting(redis))
-}
-
-/**
- * ioredis 6.0 subscribes again by itself after it reconnected, and handles no rejection of it. A connection that is closed
- * in that moment would end the process. Callers still get the rejection of their own subscriptions.
- */
-function ignoreLostSubscriptions(redis: Redis): void {
-  const subscribe = redis.subscribe.bind(redis)
-  Object.defineProperty(redis, 'subscribe', {
-    value(...channels: string[]) {
-      const subscribed = subscribe(...channels)
-      subscribed.catch(() => undefined)
-      return subscribed
-    },
-  })
+  return corkWrites(rejectInterrupted(endWhileReconnecting(redis)))
 }
 
 /**

@@ -128,8 +128,8 @@ export const mutations: readonly KeptMutation[] = [
   {
     name: 'reconnection of Redis is not a gap',
     file: `${room}/upload-changes.ts`,
-    before: 'if (connections > 1) emitMissed()',
-    after: 'if (connections > 1) connections = 1',
+    before: 'subscriber.onReconnected(emitMissed)',
+    after: '',
     effect: 'Changes during a failover are never sent.',
     tests: ['api/events/upload-events.test.ts', 'api/events/owner-events.test.ts'],
   },
@@ -144,7 +144,7 @@ export const mutations: readonly KeptMutation[] = [
   {
     name: 'channels stay subscribed',
     file: `${room}/upload-changes.ts`,
-    before: '        redis.unsubscribe(...ownChannels).catch(() => undefined)\n',
+    before: '        for (const subscription of opened) subscription.end()\n',
     after: '',
     effect: 'An instance hears all owners that it ever served.',
     tests: ['api/events/upload-events.test.ts', 'api/events/progress-events.test.ts'],
@@ -163,6 +163,22 @@ export const mutations: readonly KeptMutation[] = [
     before: 'if (received < sent) {',
     after: 'if (received < sent - 10) {',
     effect: 'After a failover without a closed connection, streams are silent for a minute.',
+    tests: ['api/events/subscriber-heartbeat.test.ts'],
+  },
+  {
+    name: 'heartbeat of a lost connection is expected from the next one',
+    file: `${room}/subscriber-heartbeat.ts`,
+    before: '  subscriber.onReconnected(() => {\n    received = sent\n  })\n',
+    after: '',
+    effect: 'After each failover all streams of an instance read everything twice.',
+    tests: ['api/events/subscriber-heartbeat.test.ts'],
+  },
+  {
+    name: 'heartbeat overtakes its own subscription',
+    file: `${room}/subscriber-heartbeat.ts`,
+    before: 'if (!subscription?.isConfirmed()) return',
+    after: 'if (!subscription) return',
+    effect: 'A subscriber that has just connected is closed as a silent one.',
     tests: ['api/events/subscriber-heartbeat.test.ts'],
   },
   {

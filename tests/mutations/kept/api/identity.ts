@@ -426,4 +426,12 @@ export const mutations: readonly KeptMutation[] = [
     effect: 'The console of an open administration loses its stream with each check.',
     tests: ['api/identity/session-lifetimes.test.ts'],
   },
+  {
+    name: 'ends of identities that were missed',
+    file: `${room}/ended-identities.ts`,
+    before: '      subscriber.onReconnected(() => listener(undefined))\n',
+    after: '',
+    effect: 'After a failover, a stream whose session was signed out meanwhile goes on until its next check.',
+    tests: ['api/identity/sign-ins.test.ts'],
+  },
 ]
