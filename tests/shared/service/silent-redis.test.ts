@@ -151,10 +151,13 @@ test('a worker whose host went silent takes the next job over new connections', 
     const idle = new Promise<void>((resolve) => worker.once('drained', resolve))
     await queue.add('first', {})
     await idle
-    const isBlocked = new RegExp(`name=${prefix}:.* cmd=bzpopmin `)
-    await until(async () => isBlocked.test(String(await producer.client('LIST'))))
+    const blocked = new RegExp(`name=${prefix}:.* cmd=bzpopmin `)
+    const isBlocked = async () => blocked.test(String(await producer.client('LIST')))
+    await until(isBlocked)
     const accepted = proxy.accepted()
     proxy.silence()
+    // Otherwise the connection that has gone would take the message of the next job.
+    await until(async () => !(await isBlocked()))
     await queue.add('second', {})
     let isDone = false
     void done.promise.then(() => {
