@@ -6,7 +6,6 @@ import { StartError } from '@millrace/local/setup/start-error.ts'
 import { chromiumProgram, clamdProgram, provideProgram } from '@millrace/local/setup/system-programs.ts'
 import { slowCpuMs, slowFiles } from './slow-files.ts'
 import { chooseFiles } from './support/choose-files.ts'
-import { createIdleShare } from './support/idle-share.ts'
 import { prebuildPackages } from './support/prebuilt-packages.ts'
 import { prebuildPrograms } from './support/prebuilt-programs.ts'
 import { type FileResult, runTestFiles } from './support/run-file.ts'
@@ -16,15 +15,10 @@ import { provideSstPlatform } from './support/sst-platform.ts'
 import { openTestRedis } from './support/test-redis.ts'
 
 /** A run of all files fails if it counts fewer tests, and so does one without the slow files. Raise them as tests are added. */
-const minimumTests = { all: 4330, quick: 3200 }
+const minimumTests = { all: 4350, quick: 3200 }
 const cores = availableParallelism()
 /** Processes that run at the same time. More than cores, because most tests also wait. With three for each core, some time out. */
 const budget = 2 * cores
-/**
- * Some files wait for most of their time: for a lease, a timeout, a page. So while a quarter of the machine is idle, others
- * begin. A larger budget at all times would let tests time out when all are busy.
- */
-const idleBudget = { budget: 4 * cores, share: 0.25, periodMs: 1_000 }
 /** Cache of compiled modules: test files and the services that they start import the same ones. */
 const compileCache = join(import.meta.dirname, '../node_modules/.cache/millrace-tests')
 const fileLimitSeconds = 240
@@ -150,9 +144,7 @@ async function runAll(files: string[], environment: NodeJS.ProcessEnv) {
       run: () => runGroup(group),
     }
   })
-  const idleShare = createIdleShare()
-  const whileIdle = { ...idleBudget, isIdle: () => idleShare() > idleBudget.share }
-  await runInBudget(tasks, { budget, whileIdle, signal: stopping.signal })
+  await runInBudget(tasks, { budget, signal: stopping.signal })
   return results
 }
 

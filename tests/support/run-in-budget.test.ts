@@ -1,5 +1,4 @@
 import * as assert from 'uvu/assert'
-import { withManualIntervals } from './manual-intervals.ts'
 import { runInBudget, type Task } from './run-in-budget.ts'
 import { suite } from './suite.ts'
 
@@ -67,40 +66,6 @@ test('a task that is heavier than the whole budget runs alone', async () => {
   assert.equal(begun, ['heavy', 'light'])
   await end('light')
   await done
-})
-
-test('while the machine is idle, one task more begins each time up to a larger budget', async () => {
-  const intervals = withManualIntervals()
-  try {
-    const { tasks, begun, end } = createTasks({
-      first: { weight: 1, seconds: 9 },
-      second: { weight: 1, seconds: 8 },
-      third: { weight: 1, seconds: 7 },
-      fourth: { weight: 1, seconds: 6 },
-    })
-    let isIdle = false
-    const whileIdle = { budget: 3, isIdle: () => isIdle, periodMs: 500 }
-    const done = runInBudget(tasks, { budget: 1, whileIdle })
-    const [timer] = intervals.started
-    assert.is(timer?.everyMs, 500)
-    timer?.run()
-    assert.equal(begun, ['first'], 'a busy machine has its budget only')
-    isIdle = true
-    timer?.run()
-    assert.equal(begun, ['first', 'second'])
-    timer?.run()
-    timer?.run()
-    assert.equal(begun, ['first', 'second', 'third'], 'the larger budget is a limit as well')
-    await end('first')
-    assert.equal(begun, ['first', 'second', 'third'], 'what ends makes room up to the usual budget')
-    timer?.run()
-    assert.equal(begun, ['first', 'second', 'third', 'fourth'])
-    for (const name of ['second', 'third', 'fourth']) await end(name)
-    await done
-    assert.is(timer?.isCleared, true)
-  } finally {
-    intervals.restore()
-  }
 })
 
 test('no task starts after the signal', async () => {
