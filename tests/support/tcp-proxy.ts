@@ -3,13 +3,17 @@ import { connect, createServer, type Socket } from 'node:net'
 
 export type TcpProxy = Awaited<ReturnType<typeof startTcpProxy>>
 
+/** Delivers the bytes of a connection between a client and its server. */
+type Deliver = (incoming: Socket, outgoing: Socket) => void
+
 /**
  * Starts a proxy on loopback for an address that moves from one server to another, as the endpoint of a Redis does at
  * a failover. Connections that exist stay with their server.
  *
  * @param target the port of the first server
+ * @param deliver replaces the delivery of all bytes in both directions
  */
-export async function startTcpProxy(target: number) {
+export async function startTcpProxy(target: number, deliver: Deliver = deliverAll) {
   let current = target
   let accepted = 0
   let silenced = 0
@@ -29,7 +33,7 @@ export async function startTcpProxy(target: number) {
       })
     }
     if (silenced > 0) silenced -= 1
-    else incoming.pipe(outgoing).pipe(incoming)
+    else deliver(incoming, outgoing)
   }).listen(0, '127.0.0.1')
   await once(server, 'listening')
   const address = server.address()
@@ -57,9 +61,17 @@ export async function startTcpProxy(target: number) {
     silenceNext(count: number): void {
       silenced = count
     },
+    /** Ends the connections of now. */
+    cut(): void {
+      for (const socket of sockets) socket.destroy()
+    },
     close(): void {
       server.close()
       for (const socket of sockets) socket.destroy()
     },
   }
+}
+
+function deliverAll(incoming: Socket, outgoing: Socket): void {
+  incoming.pipe(outgoing).pipe(incoming)
 }
