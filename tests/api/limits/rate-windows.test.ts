@@ -41,9 +41,6 @@ async function start(limits: { perOwner?: number; perAddress?: number }) {
     const retryAfter = response.headers['retry-after']
     return { status: response.statusCode, retryAfter: Number(retryAfter ?? 0), text: response.body }
   }
-  // Counts only after it has connected to Redis.
-  while ((await redis.keys(`${prefix}:rate:*`)).length === 0) await send('192.0.2.99', { key: 'first' })
-  await redis.del(await redis.keys(`${prefix}:rate:*`))
   return { send, close: () => app.close() }
 }
 

@@ -47,6 +47,8 @@ export async function limitRates(
   // The original connection logs the same outage.
   redis.on('error', () => undefined)
   app.addHook('onClose', async () => redis.disconnect())
+  // Otherwise the first requests of an instance would not be counted.
+  await firstConnection(redis)
   const options = { global: false, timeWindow: windowMs, skipOnError: true }
   const leases = createRateLeases({ redis, prefix: `${deps.prefix}:rate:`, windowMs })
   await app.register(rateLimit, { ...options, store: leases.Store })
@@ -90,6 +92,13 @@ export async function limitRates(
       })
     },
   }
+}
+
+/** Resolves once a connection to Redis is ready, or its first attempt has failed. ioredis makes the next ones by itself. */
+async function firstConnection(redis: Redis): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>()
+  redis.once('ready', resolve).once('close', resolve)
+  await promise
 }
 
 /** Continues with a request once its counts are known, or refuses it. */

@@ -4,6 +4,14 @@ const room = 'packages/api/src/limits'
 
 export const mutations: readonly KeptMutation[] = [
   {
+    name: 'limits: an instance starts before its connection that counts is open',
+    file: `${room}/rate-limits.ts`,
+    before: 'await firstConnection(redis)',
+    after: 'void firstConnection(redis)',
+    effect: 'The first requests to each new instance are above no limit.',
+    tests: ['api/limits/rate-windows.test.ts'],
+  },
+  {
     name: 'limits: the window of a rate limit is ten times too short',
     file: `${room}/rate-limits.ts`,
     before: 'const windowMs = 60_000',
