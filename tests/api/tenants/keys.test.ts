@@ -7,6 +7,7 @@ import { type ApiInstances, startApiInstances } from '../../support/api-instance
 import { openEventStream } from '../../support/event-stream.ts'
 import { bodyOf, createHttpClient, type HttpResponse } from '../../support/http-client.ts'
 import { suite } from '../../support/suite.ts'
+import { until } from '../../support/until.ts'
 
 const test = suite('API keys at run time')
 const tenant = newApiKey('acme', ['uploads:read', 'uploads:write', 'act-as', 'tenant'])
@@ -40,12 +41,12 @@ const revoke = (id: string, as = tenant.key, query = '') =>
   client().request('DELETE', `/keys/${id}${query}`, bearer(as))
 
 /** Uses a key on an instance until the response has this status: a message tells the other instance. */
-async function useUntil(status: number, key: string, instance: number): Promise<HttpResponse> {
-  for (;;) {
+async function useUntil(status: number, key: string, instance: number): Promise<void> {
+  await until(async () => {
     const response = await client(instance).get('/uploads', bearer(key))
-    if (response.status === status) return response
     assert.ok([200, 401].includes(response.status), String(response.status))
-  }
+    return response.status === status
+  })
 }
 
 test('a created key is accepted by all instances, and by none after it is revoked', async () => {
@@ -164,11 +165,11 @@ test('an expired key is refused, and makes room for a new one', async () => {
   await revoke(first.id, operator.key, '?tenant=full')
   const expired = await store.create({ ...fields, expiresAtMs: Date.now() - 1 })
   await api.redis.publish(`${api.prefix}:api-keys`, '')
-  for (;;) {
+  await until(async () => {
     const response = await client().get('/uploads', bearer(expired.key))
     assert.is(response.status, 401)
-    if (bodyOf(response, Problem).detail === 'The API key has expired.') break
-  }
+    return bodyOf(response, Problem).detail === 'The API key has expired.'
+  })
   assert.is((await post()).status, 201)
   assert.is((await client().get('/uploads', bearer(expired.key))).status, 401)
 })
