@@ -1,4 +1,4 @@
-import { readOriginPatterns } from '@millrace/shared/service/allowed-origins.ts'
+import { readOriginPatterns } from '@millrace/shared/network/allowed-origins.ts'
 import { createBucket } from './bucket.ts'
 import { createEncryptionKey } from './encryption-key.ts'
 import { createEventsQueue, notifyQueue } from './events-queue.ts'

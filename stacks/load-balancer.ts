@@ -1,7 +1,7 @@
 import {
   connectionTimeouts,
   defaultUploadIdleTimeoutMs,
-} from '@millrace/shared/service/connection-timeouts.ts'
+} from '@millrace/shared/connections/connection-timeouts.ts'
 import type { Network } from './network.ts'
 import type { Place } from './place.ts'
 import { apiPort, type SecurityGroups } from './security-groups.ts'

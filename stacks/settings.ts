@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs'
-import { isOriginPattern, originForms } from '@millrace/shared/service/allowed-origins.ts'
+import { isOriginPattern, originForms } from '@millrace/shared/network/allowed-origins.ts'
 import { splitList } from '@millrace/shared/service/environment.ts'
 import Type, { type Static, type TProperties, type TSchema } from 'typebox'
 import Value from 'typebox/value'

@@ -7,6 +7,9 @@ export const slowCpuMs = 6_000
  * have become slow and are missing here.
  */
 export const slowFiles: Record<string, number> = {
+  'api/announcements/idempotency-crash.test.ts': 29,
+  'api/announcements/multipart-upload.test.ts': 11,
+  'api/announcements/redis-bound.test.ts': 15,
   'api/direct/buffered-bytes.test.ts': 37,
   'api/direct/direct-upload-memory.test.ts': 13,
   'api/direct/direct-upload.test.ts': 12,
@@ -25,9 +28,6 @@ export const slowFiles: Record<string, number> = {
   'api/tus/tus-large-parts.test.ts': 17,
   'api/tus/tus-takeover.test.ts': 34,
   'api/tus/tus.test.ts': 15,
-  'api/uploads/idempotency-crash.test.ts': 29,
-  'api/uploads/multipart-upload.test.ts': 11,
-  'api/uploads/redis-bound.test.ts': 15,
   'browser/browsing.test.ts': 40,
   'browser/client-and-docs.test.ts': 31,
   'browser/example.test.ts': 32,

@@ -13,7 +13,7 @@ const longestDelayMs = 60_000
 
 type Event = { id?: string | undefined; event: string; data: unknown }
 
-/** What the API sends (packages/api/src/http/server-sent-events.ts). */
+/** What the API sends (packages/api/src/streams/server-sent-events.ts). */
 const textOf = ({ id, event, data }: Event) =>
   `${id === undefined ? '' : `id: ${id}\n`}event: ${event}\ndata: ${JSON.stringify(data)}\n\n`
 

@@ -67,7 +67,7 @@ const sound = {
   'packages/worker/src/images/render.ts': 'export type Render = string\nexport const render = 1\n',
   'packages/worker/src/main.ts':
     "import { env } from 'node:process'\nimport { render } from './images/render.ts'\nexport default [env, render]\n",
-  'packages/api/src/http/problem.ts':
+  'packages/api/src/requests/problem.ts':
     "import { log } from '@millrace/shared/service/log.ts'\nexport const problem = log\n",
   'packages/api/src/uploads/start.ts':
     "import { problem } from '../http/problem.ts'\nexport type Start = string\nexport const start = problem\n",
@@ -199,7 +199,7 @@ const cases: Record<string, Case> = {
       'packages/api/src/new-room/q.ts':
         "import { problem } from '../http/problem.ts'\nexport default problem\n",
     },
-    violation: ['unlisted', 'packages/api/src/new-room/q.ts', 'packages/api/src/http/problem.ts'],
+    violation: ['unlisted', 'packages/api/src/new-room/q.ts', 'packages/api/src/requests/problem.ts'],
   },
   'a room without an entry may not be imported': {
     files: {

@@ -36,7 +36,7 @@ export const neededRights: Record<string, Record<string, Needs>> = {
     SendMessageBatchCommand: ['sqs:SendMessage events'],
     DeleteMessageBatchCommand: ['sqs:DeleteMessage dead-letters'],
   },
-  'shared/src/ledger/abort-multipart-uploads.ts': {
+  'shared/src/parts/abort-multipart-uploads.ts': {
     paginateMultipartUploads: listUploads,
     AbortMultipartUploadCommand: on('originals', 'AbortMultipartUpload'),
   },
@@ -48,7 +48,7 @@ export const neededRights: Record<string, Record<string, Needs>> = {
     },
     ListPartsCommand: on('originals', 'ListMultipartUploadParts'),
   },
-  'shared/src/ledger/delete-rejected-original.ts': {
+  'shared/src/erasure/delete-rejected-original.ts': {
     DeleteObjectCommand: on('originals', 'DeleteObject', 'DeleteObjectVersion'),
     paginateObjectVersions: listVersions,
   },
@@ -59,11 +59,11 @@ export const neededRights: Record<string, Record<string, Needs>> = {
       worker: on('edits', 'GetObject', 'DeleteObject'),
     },
   },
-  'shared/src/ledger/erase-objects.ts': {
+  'shared/src/erasure/erase-objects.ts': {
     paginateObjectVersions: listVersions,
     DeleteObjectsCommand: saidByUsers,
   },
-  'shared/src/ledger/erasures.ts': {
+  'shared/src/erasure/erasures.ts': {
     // HEAD needs the same right as GET. Workers only read markers.
     HeadObjectCommand: on('erasures', 'GetObject'),
     PutObjectCommand: { api: on('erasures', 'PutObject'), worker: [] },
@@ -97,19 +97,19 @@ export const neededRights: Record<string, Record<string, Needs>> = {
     ListObjectVersionsCommand: listVersions,
     ListMultipartUploadsCommand: listUploads,
   },
-  'shared/src/ledger/store-original.ts': {
+  'shared/src/parts/store-original.ts': {
     PutObjectCommand: on('originals', 'PutObject'),
     CreateMultipartUploadCommand: on('originals', 'PutObject'),
     CompleteMultipartUploadCommand: on('originals', 'PutObject'),
     AbortMultipartUploadCommand: on('originals', 'AbortMultipartUpload'),
   },
-  'shared/src/ledger/upload-part.ts': { UploadPartCommand: on('originals', 'PutObject') },
+  'shared/src/parts/upload-part.ts': { UploadPartCommand: on('originals', 'PutObject') },
   'shared/src/lifecycle/lifecycle.ts': {
     createEraseObjects: on(ofAnUpload, 'DeleteObjectVersion'),
     createEraseUnfinished: on('unfinished', 'DeleteObjectVersion'),
   },
   'shared/src/quotas/quota.ts': { paginateListObjectsV2: list },
-  'shared/src/service/check-bucket-versioning.ts': {
+  'shared/src/connections/check-bucket-versioning.ts': {
     GetBucketVersioningCommand: ['s3:GetBucketVersioning bucket'],
   },
   'shared/src/tenants/key-store.ts': {
@@ -151,7 +151,7 @@ export const neededRights: Record<string, Record<string, Needs>> = {
     paginateObjectVersions: listVersions,
     DeleteObjectsCommand: on('variants', 'DeleteObjectVersion'),
   },
-  'shared/src/ledger/withdrawals.ts': {
+  'shared/src/erasure/withdrawals.ts': {
     createJsonObjects: {
       api: on('withdrawn', 'PutObject'),
       worker: on('withdrawn', 'GetObject', 'PutObject', 'DeleteObject'),
@@ -186,8 +186,11 @@ export const neededRights: Record<string, Record<string, Needs>> = {
     HeadObjectCommand: on('unfinished', 'GetObject'),
     GetObjectCommand: on('unfinished', 'GetObject'),
   },
-  'api/src/uploads/find-lost-id.ts': { paginateListObjectsV2: list, paginateMultipartUploads: listUploads },
-  'api/src/uploads/multipart-uploads.ts': {
+  'api/src/announcements/find-lost-id.ts': {
+    paginateListObjectsV2: list,
+    paginateMultipartUploads: listUploads,
+  },
+  'api/src/announcements/multipart-uploads.ts': {
     CreateMultipartUploadCommand: on('originals', 'PutObject'),
     paginateMultipartUploads: listUploads,
     AbortMultipartUploadCommand: on('originals', 'AbortMultipartUpload'),

@@ -7,7 +7,7 @@ import {
   connectRedis,
   connectStreamingS3,
   connectSubscriberRedis,
-} from '@millrace/shared/service/connections.ts'
+} from '@millrace/shared/connections/connections.ts'
 import type { Environment } from '@millrace/shared/service/environment.ts'
 import { createLog } from '@millrace/shared/service/log.ts'
 import type { Logger } from 'pino'

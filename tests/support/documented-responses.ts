@@ -103,7 +103,7 @@ export function parseDocument(collected: unknown): OpenApiDocument {
   const document = withComponents(collected)
   if (validator.Check(document)) return document
   const problems = validator.Errors(document).map(({ instancePath, message }) => `${instancePath} ${message}`)
-  throw new Error(`The OpenAPI document is incomplete (packages/api/src/openapi): ${problems.join('; ')}`)
+  throw new Error(`The OpenAPI document is incomplete (packages/api/src/operations): ${problems.join('; ')}`)
 }
 
 /** Puts the responses and examples of the document's components where it refers to them. */

@@ -1,4 +1,4 @@
-import { readRedisMemory } from '@millrace/shared/service/redis-memory.ts'
+import { readRedisMemory } from '@millrace/shared/connections/redis-memory.ts'
 import type { Redis } from 'ioredis'
 
 /** A limit that Redis does not reach in a test, in bytes. */

@@ -1,6 +1,6 @@
-import { connectSubscriberRedis } from '@millrace/shared/service/connections.ts'
+import { connectSubscriberRedis } from '@millrace/shared/connections/connections.ts'
+import { createSubscriber } from '@millrace/shared/connections/subscriber.ts'
 import { createLog } from '@millrace/shared/service/log.ts'
-import { createSubscriber } from '@millrace/shared/service/subscriber.ts'
 
 export type OpenSubscriber = ReturnType<typeof openSubscriber>
 

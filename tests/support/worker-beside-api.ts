@@ -1,4 +1,4 @@
-import { connectBlockingRedis } from '@millrace/shared/service/connections.ts'
+import { connectBlockingRedis } from '@millrace/shared/connections/connections.ts'
 import { createLog } from '@millrace/shared/service/log.ts'
 import { createApp } from '@millrace/worker/app.ts'
 import { readConfig } from '@millrace/worker/config.ts'

@@ -1,6 +1,6 @@
 import { parseArgs } from 'node:util'
 import { serviceVariables } from '@millrace/shared/config/service-variables.ts'
-import { connectS3 } from '@millrace/shared/service/connections.ts'
+import { connectS3 } from '@millrace/shared/connections/connections.ts'
 import { type Environment, EnvironmentError, openEnvironment } from '@millrace/shared/service/environment.ts'
 import { readConfigOrExit } from '@millrace/shared/service/read-config-or-exit.ts'
 import { createKeyStore, type KeyStore, type StoredApiKey } from '@millrace/shared/tenants/key-store.ts'

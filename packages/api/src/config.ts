@@ -1,10 +1,10 @@
 import { createPrivateKey } from 'node:crypto'
 import { getHeapStatistics } from 'node:v8'
 import { ServiceUrl, serviceSettings, serviceVariables } from '@millrace/shared/config/service-variables.ts'
+import { defaultUploadIdleTimeoutMs } from '@millrace/shared/connections/connection-timeouts.ts'
+import { isAddressBlock } from '@millrace/shared/network/address-block.ts'
+import { isOriginPattern, originForms, readOriginPatterns } from '@millrace/shared/network/allowed-origins.ts'
 import { readPresets } from '@millrace/shared/presets/read-presets.ts'
-import { isAddressBlock } from '@millrace/shared/service/address-block.ts'
-import { isOriginPattern, originForms, readOriginPatterns } from '@millrace/shared/service/allowed-origins.ts'
-import { defaultUploadIdleTimeoutMs } from '@millrace/shared/service/connection-timeouts.ts'
 import {
   type Environment,
   listVariable,

@@ -1,11 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { connectMetrics } from '@millrace/shared/fleet/connect-metrics.ts'
-import { createMetrics } from '@millrace/shared/metrics/metrics.ts'
-import { startMetricsServer } from '@millrace/shared/metrics/metrics-server.ts'
-import { observeClients } from '@millrace/shared/metrics/observe-clients.ts'
-import { checkBucketVersioning } from '@millrace/shared/service/check-bucket-versioning.ts'
-import { checkEvictionPolicy } from '@millrace/shared/service/check-eviction-policy.ts'
-import { requestsDeadlineMs } from '@millrace/shared/service/close-deadlines.ts'
+import { checkBucketVersioning } from '@millrace/shared/connections/check-bucket-versioning.ts'
+import { checkEvictionPolicy } from '@millrace/shared/connections/check-eviction-policy.ts'
 import {
   connectRedis,
   connectS3,
@@ -13,7 +8,12 @@ import {
   connectStreamingS3,
   connectSubscriberRedis,
   reconnectTogether,
-} from '@millrace/shared/service/connections.ts'
+} from '@millrace/shared/connections/connections.ts'
+import { connectMetrics } from '@millrace/shared/fleet/connect-metrics.ts'
+import { createMetrics } from '@millrace/shared/metrics/metrics.ts'
+import { startMetricsServer } from '@millrace/shared/metrics/metrics-server.ts'
+import { observeClients } from '@millrace/shared/metrics/observe-clients.ts'
+import { requestsDeadlineMs } from '@millrace/shared/service/close-deadlines.ts'
 import { createLog } from '@millrace/shared/service/log.ts'
 import { readConfigOrExit } from '@millrace/shared/service/read-config-or-exit.ts'
 import { reportReady } from '@millrace/shared/service/report-ready.ts'
@@ -23,7 +23,7 @@ import { traceS3 } from '@millrace/shared/tracing/trace-s3.ts'
 import packageJson from '../package.json' with { type: 'json' }
 import { createApp } from './app.ts'
 import { readConfig } from './config.ts'
-import { disablePretenuring } from './http/disable-pretenuring.ts'
+import { disablePretenuring } from './streams/disable-pretenuring.ts'
 
 /** What remains to close after the requests: heartbeat (1 s) and queues. In ms. */
 const afterRequestsMs = 3_000
@@ -86,7 +86,7 @@ async function start({ stopping, addPhase }: Service): Promise<void> {
     metrics,
     putFleetMetrics: fleetMetrics.putFleetMetrics,
     tracing,
-    traceRequests: tracing.isOn ? (await import('./http/trace-requests.ts')).traceRequests : undefined,
+    traceRequests: tracing.isOn ? (await import('./requests/trace-requests.ts')).traceRequests : undefined,
   })
   addPhase({
     name: 'http',

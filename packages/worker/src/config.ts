@@ -2,8 +2,8 @@ import { Resolver } from 'node:dns'
 import { availableParallelism, totalmem } from 'node:os'
 import { ServiceUrl, serviceSettings, serviceVariables } from '@millrace/shared/config/service-variables.ts'
 import { defaultLeaseMs } from '@millrace/shared/jobs/events-queue.ts'
+import { isAddressBlock } from '@millrace/shared/network/address-block.ts'
 import { readPresets } from '@millrace/shared/presets/read-presets.ts'
-import { isAddressBlock } from '@millrace/shared/service/address-block.ts'
 import {
   type Environment,
   listVariable,

@@ -1,16 +1,16 @@
-import { connectMetrics } from '@millrace/shared/fleet/connect-metrics.ts'
-import { createMetrics } from '@millrace/shared/metrics/metrics.ts'
-import { startMetricsServer } from '@millrace/shared/metrics/metrics-server.ts'
-import { observeClients } from '@millrace/shared/metrics/observe-clients.ts'
-import { checkBucketVersioning } from '@millrace/shared/service/check-bucket-versioning.ts'
-import { checkEvictionPolicy } from '@millrace/shared/service/check-eviction-policy.ts'
+import { checkBucketVersioning } from '@millrace/shared/connections/check-bucket-versioning.ts'
+import { checkEvictionPolicy } from '@millrace/shared/connections/check-eviction-policy.ts'
 import {
   connectBlockingRedis,
   connectRedis,
   connectS3,
   connectSqs,
   connectStreamingS3,
-} from '@millrace/shared/service/connections.ts'
+} from '@millrace/shared/connections/connections.ts'
+import { connectMetrics } from '@millrace/shared/fleet/connect-metrics.ts'
+import { createMetrics } from '@millrace/shared/metrics/metrics.ts'
+import { startMetricsServer } from '@millrace/shared/metrics/metrics-server.ts'
+import { observeClients } from '@millrace/shared/metrics/observe-clients.ts'
 import { createLog } from '@millrace/shared/service/log.ts'
 import { readConfigOrExit } from '@millrace/shared/service/read-config-or-exit.ts'
 import { reportReady } from '@millrace/shared/service/report-ready.ts'

@@ -11,7 +11,7 @@ import {
   connectS3,
   connectSqs,
   connectStreamingS3,
-} from '@millrace/shared/service/connections.ts'
+} from '@millrace/shared/connections/connections.ts'
 import type { Environment } from '@millrace/shared/service/environment.ts'
 import { createLog } from '@millrace/shared/service/log.ts'
 import { readConfigOrExit } from '@millrace/shared/service/read-config-or-exit.ts'

@@ -1,7 +1,7 @@
 import { ReceiveMessageCommand, SendMessageBatchCommand } from '@aws-sdk/client-sqs'
 import { DeadLetterList, RedriveResponse } from '@millrace/api/admin/dead-letter-routes.ts'
 import { newApiKey } from '@millrace/api/credentials/api-keys.ts'
-import { Problem } from '@millrace/api/http/problem.ts'
+import { Problem } from '@millrace/api/requests/problem.ts'
 import { createArrivalFailures } from '@millrace/shared/jobs/arrival-failures.ts'
 import { newUploadId } from '@millrace/shared/uploads/upload-id.ts'
 import * as assert from 'uvu/assert'

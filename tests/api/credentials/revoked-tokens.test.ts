@@ -1,6 +1,6 @@
 import { createRevokedTokens } from '@millrace/api/credentials/revoked-tokens.ts'
 import { newTokenId } from '@millrace/api/credentials/token-id.ts'
-import { connectRedis } from '@millrace/shared/service/connections.ts'
+import { connectRedis } from '@millrace/shared/connections/connections.ts'
 import { createLog } from '@millrace/shared/service/log.ts'
 import { userOwner } from '@millrace/shared/uploads/owner.ts'
 import * as assert from 'uvu/assert'

@@ -1,5 +1,5 @@
 import { readFile, writeFile } from 'node:fs/promises'
-import { Problem } from '@millrace/api/http/problem.ts'
+import { Problem } from '@millrace/api/requests/problem.ts'
 import { Compile } from 'typebox/compile'
 import * as assert from 'uvu/assert'
 import { type ApiCloud, startApiCloud } from '../../support/api-cloud.ts'

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { newApiKey } from '@millrace/api/credentials/api-keys.ts'
-import { Problem } from '@millrace/api/http/problem.ts'
+import { Problem } from '@millrace/api/requests/problem.ts'
 import * as assert from 'uvu/assert'
 import { type ApiInstances, startApiInstances } from '../../support/api-instances.ts'
 import { startApiProcess } from '../../support/api-process.ts'

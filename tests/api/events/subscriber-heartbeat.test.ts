@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { createSubscriberHeartbeat } from '@millrace/api/events/subscriber-heartbeat.ts'
-import { connectRedis } from '@millrace/shared/service/connections.ts'
+import { connectRedis } from '@millrace/shared/connections/connections.ts'
 import { createLog } from '@millrace/shared/service/log.ts'
 import type { Redis } from 'ioredis'
 import * as assert from 'uvu/assert'

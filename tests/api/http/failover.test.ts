@@ -1,4 +1,4 @@
-import { Problem } from '@millrace/api/http/problem.ts'
+import { Problem } from '@millrace/api/requests/problem.ts'
 import * as assert from 'uvu/assert'
 import { type ApiCloud, startApiCloud } from '../../support/api-cloud.ts'
 import { startApiProcess } from '../../support/api-process.ts'

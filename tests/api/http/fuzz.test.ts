@@ -1,5 +1,5 @@
 import { newApiKey } from '@millrace/api/credentials/api-keys.ts'
-import { Problem } from '@millrace/api/http/problem.ts'
+import { Problem } from '@millrace/api/requests/problem.ts'
 import fc from 'fast-check'
 import { Compile } from 'typebox/compile'
 import * as assert from 'uvu/assert'

@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { Problem } from '@millrace/api/http/problem.ts'
+import { Problem } from '@millrace/api/requests/problem.ts'
 import { startRedisServer } from '@millrace/local/cloud/redis-server.ts'
 import * as assert from 'uvu/assert'
 import { startApiInstances } from '../../support/api-instances.ts'

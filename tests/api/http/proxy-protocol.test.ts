@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { createServer, type Server } from 'node:http'
-import { Problem } from '@millrace/api/http/problem.ts'
 import { acceptProxyProtocol } from '@millrace/api/http/proxy-protocol.ts'
+import { Problem } from '@millrace/api/requests/problem.ts'
 import { Compile } from 'typebox/compile'
 import * as assert from 'uvu/assert'
 import { openConnection } from '../../support/raw-connection.ts'

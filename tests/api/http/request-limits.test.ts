@@ -1,5 +1,5 @@
 import { createHttp } from '@millrace/api/http/http.ts'
-import { Problem } from '@millrace/api/http/problem.ts'
+import { Problem } from '@millrace/api/requests/problem.ts'
 import { AppError } from '@millrace/shared/service/app-error.ts'
 import { createLog } from '@millrace/shared/service/log.ts'
 import Type from 'typebox'

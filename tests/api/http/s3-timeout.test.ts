@@ -1,6 +1,6 @@
 import { S3Client } from '@aws-sdk/client-s3'
-import { Problem } from '@millrace/api/http/problem.ts'
-import { connectStreamingS3 } from '@millrace/shared/service/connections.ts'
+import { Problem } from '@millrace/api/requests/problem.ts'
+import { connectStreamingS3 } from '@millrace/shared/connections/connections.ts'
 import * as assert from 'uvu/assert'
 import { type ApiInstances, startApiInstances } from '../../support/api-instances.ts'
 import { bodyOf, createHttpClient, type HttpClient, type HttpResponse } from '../../support/http-client.ts'

@@ -1,6 +1,6 @@
 import { newApiKey, readApiKeys } from '@millrace/api/credentials/api-keys.ts'
-import { Problem } from '@millrace/api/http/problem.ts'
 import { SessionView } from '@millrace/api/identity/session-routes.ts'
+import { Problem } from '@millrace/api/requests/problem.ts'
 import { UploadPage } from '@millrace/api/uploads/upload-routes.ts'
 import { EnvironmentError } from '@millrace/shared/service/environment.ts'
 import * as assert from 'uvu/assert'

@@ -1,7 +1,7 @@
 import secureSession from '@fastify/secure-session'
 import { newApiKey } from '@millrace/api/credentials/api-keys.ts'
-import { Problem } from '@millrace/api/http/problem.ts'
 import { SessionView } from '@millrace/api/identity/session-routes.ts'
+import { Problem } from '@millrace/api/requests/problem.ts'
 import { CreatedKey, KeyPage } from '@millrace/api/tenants/key-routes.ts'
 import { UploadPage } from '@millrace/api/uploads/upload-routes.ts'
 import { userOwner } from '@millrace/shared/uploads/owner.ts'

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { createNewSessions } from '@millrace/api/identity/new-sessions.ts'
+import { connectRedis } from '@millrace/shared/connections/connections.ts'
 import { AppError } from '@millrace/shared/service/app-error.ts'
-import { connectRedis } from '@millrace/shared/service/connections.ts'
 import { createLog } from '@millrace/shared/service/log.ts'
 import type { Redis } from 'ioredis'
 import * as assert from 'uvu/assert'

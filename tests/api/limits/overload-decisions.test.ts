@@ -1,6 +1,6 @@
 import { mock } from 'node:test'
-import { registerErrorHandler } from '@millrace/api/http/problem.ts'
 import { refuseWhenOverloaded } from '@millrace/api/limits/overload.ts'
+import { registerErrorHandler } from '@millrace/api/requests/problem.ts'
 import { fastify } from 'fastify'
 import * as assert from 'uvu/assert'
 import { suite } from '../../support/suite.ts'

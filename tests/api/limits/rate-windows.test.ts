@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
-import { Problem, registerErrorHandler } from '@millrace/api/http/problem.ts'
 import { createRateLeases } from '@millrace/api/limits/rate-leases.ts'
 import { limitRates } from '@millrace/api/limits/rate-limits.ts'
+import { Problem, registerErrorHandler } from '@millrace/api/requests/problem.ts'
 import fc from 'fast-check'
 import { fastify } from 'fastify'
 import { Redis } from 'ioredis'

@@ -1,5 +1,5 @@
 import { newApiKey } from '@millrace/api/credentials/api-keys.ts'
-import { sampleId, sentParts } from '@millrace/api/openapi/sample-upload.ts'
+import { sampleId, sentParts } from '@millrace/api/operations/sample-upload.ts'
 import { originalKey } from '@millrace/shared/ledger/object-keys.ts'
 import { createOriginals } from '@millrace/shared/ledger/originals.ts'
 import { createUploadRecords } from '@millrace/shared/uploads/upload-records.ts'

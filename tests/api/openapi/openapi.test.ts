@@ -1,5 +1,5 @@
-import { codesWithRetryAfter } from '@millrace/api/http/problem.ts'
-import { codesOutsideOperations, operations } from '@millrace/api/openapi/operations.ts'
+import { codesOutsideOperations, operations } from '@millrace/api/operations/operations.ts'
+import { codesWithRetryAfter } from '@millrace/api/requests/problem.ts'
 import { errorCatalogue } from '@millrace/shared/service/app-error.ts'
 import { Validator } from '@seriousme/openapi-schema-validator'
 import Type from 'typebox'

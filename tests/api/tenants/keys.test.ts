@@ -1,5 +1,5 @@
 import { newApiKey } from '@millrace/api/credentials/api-keys.ts'
-import { Problem } from '@millrace/api/http/problem.ts'
+import { Problem } from '@millrace/api/requests/problem.ts'
 import { CreatedKey, KeyPage } from '@millrace/api/tenants/key-routes.ts'
 import { createKeyStore, maxKeysPerTenant } from '@millrace/shared/tenants/key-store.ts'
 import * as assert from 'uvu/assert'

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { createTokenUse } from '@millrace/api/tenants/token-use.ts'
+import { connectRedis } from '@millrace/shared/connections/connections.ts'
 import { AppError } from '@millrace/shared/service/app-error.ts'
-import { connectRedis } from '@millrace/shared/service/connections.ts'
 import { createLog } from '@millrace/shared/service/log.ts'
 import { arrivalGraceMs, type Upload, type UploadState } from '@millrace/shared/uploads/upload.ts'
 import { newUploadId } from '@millrace/shared/uploads/upload-id.ts'

@@ -1,6 +1,6 @@
 import { PutObjectCommand } from '@aws-sdk/client-s3'
 import { newApiKey } from '@millrace/api/credentials/api-keys.ts'
-import { Problem } from '@millrace/api/http/problem.ts'
+import { Problem } from '@millrace/api/requests/problem.ts'
 import { createCountUsage } from '@millrace/api/tenants/count-usage.ts'
 import { UsageView } from '@millrace/api/tenants/usage-routes.ts'
 import { originalKey } from '@millrace/shared/ledger/object-keys.ts'

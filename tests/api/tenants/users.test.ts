@@ -1,6 +1,6 @@
 import { ListObjectVersionsCommand, PutObjectCommand } from '@aws-sdk/client-s3'
 import { newApiKey } from '@millrace/api/credentials/api-keys.ts'
-import { Problem } from '@millrace/api/http/problem.ts'
+import { Problem } from '@millrace/api/requests/problem.ts'
 import { ErasureView, UserPage } from '@millrace/api/tenants/user-routes.ts'
 import { Announced, UploadPage } from '@millrace/api/uploads/upload-routes.ts'
 import {

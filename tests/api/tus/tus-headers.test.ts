@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { ListObjectVersionsCommand } from '@aws-sdk/client-s3'
-import { Problem } from '@millrace/api/http/problem.ts'
+import { Problem } from '@millrace/api/requests/problem.ts'
 import { createTusLocks } from '@millrace/api/tus/tus-lock.ts'
 import { createTusParts } from '@millrace/api/tus/tus-parts.ts'
 import { parseOriginalKey } from '@millrace/shared/ledger/object-keys.ts'

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import type { GrowingPlan } from '@millrace/shared/ledger/part-plan.ts'
+import type { GrowingPlan } from '@millrace/shared/parts/part-plan.ts'
 import { AppError } from '@millrace/shared/service/app-error.ts'
 import fc from 'fast-check'
 import * as assert from 'uvu/assert'

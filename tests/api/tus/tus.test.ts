@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { ListMultipartUploadsCommand, ListObjectVersionsCommand } from '@aws-sdk/client-s3'
 import { newApiKey } from '@millrace/api/credentials/api-keys.ts'
-import { Problem } from '@millrace/api/http/problem.ts'
+import { Problem } from '@millrace/api/requests/problem.ts'
 import { createTusLocks } from '@millrace/api/tus/tus-lock.ts'
 import {
   erasuresPrefix,

@@ -1,4 +1,4 @@
-import { Problem } from '@millrace/api/http/problem.ts'
+import { Problem } from '@millrace/api/requests/problem.ts'
 import { createEditUpload } from '@millrace/api/uploads/edit-upload.ts'
 import { Receipt } from '@millrace/api/uploads/erase-routes.ts'
 import { UploadView } from '@millrace/api/uploads/upload-view.ts'

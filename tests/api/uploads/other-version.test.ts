@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { deflateRawSync } from 'node:zlib'
 import { PutObjectCommand } from '@aws-sdk/client-s3'
-import { Problem } from '@millrace/api/http/problem.ts'
+import { Problem } from '@millrace/api/requests/problem.ts'
 import { Receipt } from '@millrace/api/uploads/erase-routes.ts'
 import { Announced, UploadPage } from '@millrace/api/uploads/upload-routes.ts'
 import type { Manifest } from '@millrace/shared/ledger/manifest.ts'

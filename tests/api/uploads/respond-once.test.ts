@@ -1,13 +1,13 @@
 import { createHash, randomUUID } from 'node:crypto'
-import { registerErrorHandler } from '@millrace/api/http/problem.ts'
 import {
   createRespondOnce,
   createWithIdempotencyKey,
   type KeyedId,
   keyedAgeMs,
-} from '@millrace/api/uploads/idempotency-key.ts'
+} from '@millrace/api/announcements/idempotency-key.ts'
+import { registerErrorHandler } from '@millrace/api/requests/problem.ts'
+import { connectRedis } from '@millrace/shared/connections/connections.ts'
 import { AppError, type ErrorCode } from '@millrace/shared/service/app-error.ts'
-import { connectRedis } from '@millrace/shared/service/connections.ts'
 import { createLog } from '@millrace/shared/service/log.ts'
 import type { Upload } from '@millrace/shared/uploads/upload.ts'
 import type { UploadAddress } from '@millrace/shared/uploads/upload-address.ts'

@@ -1,5 +1,5 @@
 import { newApiKey } from '@millrace/api/credentials/api-keys.ts'
-import { Problem } from '@millrace/api/http/problem.ts'
+import { Problem } from '@millrace/api/requests/problem.ts'
 import { UploadPage } from '@millrace/api/uploads/upload-routes.ts'
 import { originalKey } from '@millrace/shared/ledger/object-keys.ts'
 import Type from 'typebox'

@@ -6,7 +6,7 @@ import {
   type S3ClientConfig,
 } from '@aws-sdk/client-s3'
 import type { FindTemporaryCredentials } from '@millrace/local-s3/signing/signature-v4.ts'
-import { connectStreamingS3 } from '@millrace/shared/service/connections.ts'
+import { connectStreamingS3 } from '@millrace/shared/connections/connections.ts'
 import { startApiInstances } from '../../support/api-instances.ts'
 import { type ProxyAction, type S3Proxy, type SeenRequest, startS3Proxy } from '../../support/s3-proxy.ts'
 import { cookieClient } from './cookie-client.ts'

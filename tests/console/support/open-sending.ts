@@ -7,12 +7,12 @@ import {
   type WatchOptions,
 } from '@millrace/client'
 import { createIdentity } from '../../../packages/console/src/frame/identity.ts'
-import { createSending } from '../../../packages/console/src/sending/sending.ts'
-import { isUnsent, type SendingFile } from '../../../packages/console/src/sending/sending-file.ts'
 import type {
   InterruptedFile,
   InterruptedFiles,
-} from '../../../packages/console/src/sending/transfers/interrupted-files.ts'
+} from '../../../packages/console/src/sending/kept/interrupted-files.ts'
+import { createSending } from '../../../packages/console/src/sending/sending.ts'
+import { isUnsent, type SendingFile } from '../../../packages/console/src/sending/sending-file.ts'
 
 const createdAt = '2026-01-01T00:00:00.000Z'
 const session = { createdAt, signedIn: null, signInEnded: false, user: null, views: 1 }

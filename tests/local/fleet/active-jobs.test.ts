@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { countActiveJobs } from '@millrace/local/fleet/active-jobs.ts'
+import { connectBlockingRedis, connectRedis } from '@millrace/shared/connections/connections.ts'
 import { uploadQueueName } from '@millrace/shared/jobs/process-upload-job.ts'
-import { connectBlockingRedis, connectRedis } from '@millrace/shared/service/connections.ts'
 import { createLog } from '@millrace/shared/service/log.ts'
 import { Queue, Worker } from 'bullmq'
 import * as assert from 'uvu/assert'

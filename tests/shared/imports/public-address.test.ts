@@ -1,6 +1,6 @@
 import { BlockList } from 'node:net'
 import { createPublicAddress } from '@millrace/shared/imports/public-address.ts'
-import { isAddressBlock } from '@millrace/shared/service/address-block.ts'
+import { isAddressBlock } from '@millrace/shared/network/address-block.ts'
 import fc from 'fast-check'
 import * as assert from 'uvu/assert'
 import { checkProperty } from '../../support/check-property.ts'

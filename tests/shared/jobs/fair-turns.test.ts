@@ -1,11 +1,11 @@
 import { randomUUID } from 'node:crypto'
+import { connectBlockingRedis, connectRedis } from '@millrace/shared/connections/connections.ts'
 import {
   createUploadQueue,
   processUploadJobId,
   type UploadQueue,
   uploadQueueName,
 } from '@millrace/shared/jobs/process-upload-job.ts'
-import { connectBlockingRedis, connectRedis } from '@millrace/shared/service/connections.ts'
 import { createLog } from '@millrace/shared/service/log.ts'
 import { newUploadId } from '@millrace/shared/uploads/upload-id.ts'
 import { UnrecoverableError, Worker } from 'bullmq'

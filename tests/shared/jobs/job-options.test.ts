@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import { connectRedis } from '@millrace/shared/connections/connections.ts'
 import { createArrivalFailures } from '@millrace/shared/jobs/arrival-failures.ts'
 import { defaultLeaseMs, maxReceives } from '@millrace/shared/jobs/events-queue.ts'
 import { createImportQueue } from '@millrace/shared/jobs/import-upload-job.ts'
@@ -8,7 +9,6 @@ import {
   highestMaxQueuedJobs,
   processUploadJobId,
 } from '@millrace/shared/jobs/process-upload-job.ts'
-import { connectRedis } from '@millrace/shared/service/connections.ts'
 import { createLog } from '@millrace/shared/service/log.ts'
 import { newUploadId } from '@millrace/shared/uploads/upload-id.ts'
 import fc from 'fast-check'

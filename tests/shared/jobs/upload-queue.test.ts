@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
+import { connectRedis } from '@millrace/shared/connections/connections.ts'
 import { createUploadQueue, processUploadJobId } from '@millrace/shared/jobs/process-upload-job.ts'
-import { connectRedis } from '@millrace/shared/service/connections.ts'
 import { createLog } from '@millrace/shared/service/log.ts'
 import { newUploadId } from '@millrace/shared/uploads/upload-id.ts'
 import type { Redis } from 'ioredis'

@@ -4,7 +4,7 @@ import { defaultPreset, type Preset, type VariantRecipe } from '@millrace/shared
 import { estimateCost } from '@millrace/worker/decoders/decode-cost.ts'
 import { startDecoderProcess } from '@millrace/worker/decoders/decoder-process.ts'
 import type { ImageKind } from '@millrace/worker/formats/image-kind.ts'
-import { readImageHeader } from '@millrace/worker/structure/image-header.ts'
+import { readImageHeader } from '@millrace/worker/headers/image-header.ts'
 import * as assert from 'uvu/assert'
 import { suite } from '../../support/suite.ts'
 import { buildBmp } from '../support/build-bmp.ts'

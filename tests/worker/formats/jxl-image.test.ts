@@ -1,4 +1,4 @@
-import { readImageHeader } from '@millrace/worker/structure/image-header.ts'
+import { readImageHeader } from '@millrace/worker/headers/image-header.ts'
 import * as assert from 'uvu/assert'
 import { suite } from '../../support/suite.ts'
 import { fixtureImage } from '../support/fixture-images.ts'

@@ -1,6 +1,6 @@
 import type { ImageKind } from '@millrace/worker/formats/image-kind.ts'
-import { readImageHeader } from '@millrace/worker/structure/image-header.ts'
-import { readRawStructure } from '@millrace/worker/structure/raw-structure.ts'
+import { readImageHeader } from '@millrace/worker/headers/image-header.ts'
+import { readRawStructure } from '@millrace/worker/tiff/raw-structure.ts'
 import { detectMediaType } from '@millrace/worker/types/detect-type.ts'
 import * as assert from 'uvu/assert'
 import { suite } from '../../support/suite.ts'

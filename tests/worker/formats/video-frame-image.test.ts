@@ -1,7 +1,7 @@
 import { AppError } from '@millrace/shared/service/app-error.ts'
 import { openImage } from '@millrace/worker/formats/open-image.ts'
-import { writeVideoFrame } from '@millrace/worker/structure/video-frame.ts'
-import { videoFrameKind } from '@millrace/worker/structure/video-frame-kind.ts'
+import { writeVideoFrame } from '@millrace/worker/headers/video-frame.ts'
+import { videoFrameKind } from '@millrace/worker/headers/video-frame-kind.ts'
 import * as assert from 'uvu/assert'
 import { suite } from '../../support/suite.ts'
 

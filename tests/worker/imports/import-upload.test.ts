@@ -5,10 +5,10 @@ import {
   ListMultipartUploadsCommand,
   ListObjectVersionsCommand,
 } from '@aws-sdk/client-s3'
-import type { ImportRequest } from '@millrace/api/uploads/start-import.ts'
+import type { ImportRequest } from '@millrace/api/announcements/start-import.ts'
+import { createEraseObjects, createListErasable } from '@millrace/shared/erasure/erase-objects.ts'
+import { createErasures } from '@millrace/shared/erasure/erasures.ts'
 import { importQueueName } from '@millrace/shared/jobs/import-upload-job.ts'
-import { createEraseObjects, createListErasable } from '@millrace/shared/ledger/erase-objects.ts'
-import { createErasures } from '@millrace/shared/ledger/erasures.ts'
 import { erasureKey, originalKey } from '@millrace/shared/ledger/object-keys.ts'
 import { createEraseUpload } from '@millrace/shared/lifecycle/erase-upload.ts'
 import { createFinishErasure } from '@millrace/shared/lifecycle/finish-erasure.ts'

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
+import { connectRedis } from '@millrace/shared/connections/connections.ts'
 import { AppError, type ErrorCode, errorCatalogue } from '@millrace/shared/service/app-error.ts'
-import { connectRedis } from '@millrace/shared/service/connections.ts'
 import { createLog } from '@millrace/shared/service/log.ts'
 import { newUploadId } from '@millrace/shared/uploads/upload-id.ts'
 import { createJobHandlers, createProcessor } from '@millrace/worker/jobs/job-handlers.ts'

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { connectBlockingRedis, connectRedis } from '@millrace/shared/service/connections.ts'
+import { connectBlockingRedis, connectRedis } from '@millrace/shared/connections/connections.ts'
 import { createLog } from '@millrace/shared/service/log.ts'
 import { createQueueWorker } from '@millrace/worker/jobs/queue-worker.ts'
 import { Queue } from 'bullmq'

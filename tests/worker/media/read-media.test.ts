@@ -1,7 +1,7 @@
 import type { Findings } from '@millrace/shared/uploads/upload.ts'
+import { readVideoFrame } from '@millrace/worker/headers/video-frame.ts'
 import { RangeRefusedError } from '@millrace/worker/media/file-ranges.ts'
 import { readMedia } from '@millrace/worker/media/read-media.ts'
-import { readVideoFrame } from '@millrace/worker/structure/video-frame.ts'
 import { ALL_FORMATS, BufferSource, Input } from 'mediabunny'
 import * as assert from 'uvu/assert'
 import { suite } from '../../support/suite.ts'

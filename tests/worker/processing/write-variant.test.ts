@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream'
 import { S3Client } from '@aws-sdk/client-s3'
-import { isOutage } from '@millrace/shared/service/outage.ts'
+import { isOutage } from '@millrace/shared/connections/outage.ts'
 import { newUploadId } from '@millrace/shared/uploads/upload-id.ts'
 import { createOriginalReader } from '@millrace/worker/processing/read-original.ts'
 import { createVariantWriter } from '@millrace/worker/processing/write-variant.ts'

@@ -1,6 +1,6 @@
 import type { LibvipsKind } from '@millrace/worker/formats/image-kind.ts'
-import { readImageHeader } from '@millrace/worker/structure/image-header.ts'
-import { checkBeforeDecoding, repairImage } from '@millrace/worker/structure/image-structure.ts'
+import { readImageHeader } from '@millrace/worker/headers/image-header.ts'
+import { checkBeforeDecoding, repairImage } from '@millrace/worker/headers/image-structure.ts'
 import { partLimits } from '@millrace/worker/structure/structure.ts'
 import sharp from 'sharp'
 import * as assert from 'uvu/assert'

@@ -1,7 +1,7 @@
 import { AppError } from '@millrace/shared/service/app-error.ts'
 import { openApngImage } from '@millrace/worker/formats/apng-image.ts'
 import { checkFile } from '@millrace/worker/formats/libvips-image.ts'
-import { checkPixels } from '@millrace/worker/formats/pixel-limit.ts'
+import { checkPixels } from '@millrace/worker/pixels/pixel-limit.ts'
 import { checkJpeg } from '@millrace/worker/structure/jpeg-structure.ts'
 import * as assert from 'uvu/assert'
 import { suite } from '../../support/suite.ts'

@@ -2,13 +2,13 @@ import { readdir } from 'node:fs/promises'
 import { defaultPreset } from '@millrace/shared/presets/preset.ts'
 import { estimateCost } from '@millrace/worker/decoders/decode-cost.ts'
 import { type ImageKind, imageKindNames, libvipsFormats } from '@millrace/worker/formats/image-kind.ts'
-import { readImageHeader } from '@millrace/worker/structure/image-header.ts'
+import { readImageHeader } from '@millrace/worker/headers/image-header.ts'
 import {
   checkAfterFailure,
   checkBeforeDecoding,
   findUnsupported,
   repairImage,
-} from '@millrace/worker/structure/image-structure.ts'
+} from '@millrace/worker/headers/image-structure.ts'
 import { checkPng, pngChunks, writeChunk } from '@millrace/worker/structure/png-structure.ts'
 import fc from 'fast-check'
 import * as assert from 'uvu/assert'

@@ -1,7 +1,7 @@
 import { AppError } from '@millrace/shared/service/app-error.ts'
 import type { ImageKind } from '@millrace/worker/formats/image-kind.ts'
 import { openImage } from '@millrace/worker/formats/open-image.ts'
-import type { OpenedImage } from '@millrace/worker/formats/opened-image.ts'
+import type { OpenedImage } from '@millrace/worker/pixels/opened-image.ts'
 import { type Colour, colourDifference } from './colour-difference.ts'
 
 export type Picture = Pick<OpenedImage, 'width' | 'height' | 'frames' | 'warnings'> & {

@@ -3,6 +3,7 @@ import { ListObjectVersionsCommand, PutBucketNotificationConfigurationCommand } 
 import { GetQueueAttributesCommand } from '@aws-sdk/client-sqs'
 import { createApp } from '@millrace/api/app.ts'
 import { readConfig } from '@millrace/api/config.ts'
+import { connectSubscriberRedis } from '@millrace/shared/connections/connections.ts'
 import { parseS3Event } from '@millrace/shared/jobs/s3-event.ts'
 import {
   editsPrefix,
@@ -10,7 +11,6 @@ import {
   manifestsPrefix,
   originalsPrefix,
 } from '@millrace/shared/ledger/object-keys.ts'
-import { connectSubscriberRedis } from '@millrace/shared/service/connections.ts'
 import { createLog } from '@millrace/shared/service/log.ts'
 import type { UploadAddress } from '@millrace/shared/uploads/upload-address.ts'
 import Type from 'typebox'

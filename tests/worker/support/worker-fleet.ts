@@ -9,15 +9,15 @@ import { fileURLToPath } from 'node:url'
 import { GetObjectCommand, PutObjectCommand, S3Client } from '@aws-sdk/client-s3'
 import { PurgeQueueCommand, SendMessageCommand, SQSClient } from '@aws-sdk/client-sqs'
 import { startLocalCloud } from '@millrace/local/cloud/local-cloud.ts'
-import { createUploadQueue } from '@millrace/shared/jobs/process-upload-job.ts'
-import { createManifests } from '@millrace/shared/ledger/manifest.ts'
-import { originalKey } from '@millrace/shared/ledger/object-keys.ts'
-import { toObjectMetadata } from '@millrace/shared/ledger/object-metadata.ts'
 import {
   connectBlockingRedis,
   connectRedis,
   connectStreamingS3,
-} from '@millrace/shared/service/connections.ts'
+} from '@millrace/shared/connections/connections.ts'
+import { createUploadQueue } from '@millrace/shared/jobs/process-upload-job.ts'
+import { createManifests } from '@millrace/shared/ledger/manifest.ts'
+import { originalKey } from '@millrace/shared/ledger/object-keys.ts'
+import { toObjectMetadata } from '@millrace/shared/ledger/object-metadata.ts'
 import type { Environment } from '@millrace/shared/service/environment.ts'
 import { createLog } from '@millrace/shared/service/log.ts'
 import { isFinished, Upload, type UploadIntent } from '@millrace/shared/uploads/upload.ts'

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { connectRedis } from '@millrace/shared/service/connections.ts'
+import { connectRedis } from '@millrace/shared/connections/connections.ts'
 import { createLog } from '@millrace/shared/service/log.ts'
 import {
   createWebhookSlots,

@@ -1,5 +1,5 @@
+import type { ListedWithdrawal, Withdrawal } from '@millrace/shared/erasure/withdrawals.ts'
 import type { Manifest } from '@millrace/shared/ledger/manifest.ts'
-import type { ListedWithdrawal, Withdrawal } from '@millrace/shared/ledger/withdrawals.ts'
 import { newUploadId } from '@millrace/shared/uploads/upload-id.ts'
 import { createWithdrawVariants, pathsOf } from '@millrace/worker/withdrawals/withdraw-variants.ts'
 import fc from 'fast-check'

@@ -5,7 +5,7 @@ import { errors, type JWSHeaderParameters, type JWTPayload, jwtVerify } from 'jo
 import { LRUCache } from 'lru-cache'
 import type { Logger } from 'pino'
 import { Compile } from 'typebox/compile'
-import { findWrongText } from '../http/checked-text.ts'
+import { findWrongText } from '../requests/checked-text.ts'
 import type { Caller, Scope } from './caller.ts'
 import { type JwtSettings, splitWords } from './jwt-settings.ts'
 import { createProviderKeys } from './provider-keys.ts'

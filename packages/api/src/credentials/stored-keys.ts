@@ -1,9 +1,9 @@
+import { isUnreadable } from '@millrace/shared/connections/stored-json.ts'
+import type { Subscriber } from '@millrace/shared/connections/subscriber.ts'
 import { apiKeyKey } from '@millrace/shared/ledger/object-keys.ts'
 import { AppError } from '@millrace/shared/service/app-error.ts'
 import { withDeadline } from '@millrace/shared/service/deadline.ts'
 import { createSeldomWarning } from '@millrace/shared/service/seldom-warning.ts'
-import { isUnreadable } from '@millrace/shared/service/stored-json.ts'
-import type { Subscriber } from '@millrace/shared/service/subscriber.ts'
 import { hashOfKey, isKeyText } from '@millrace/shared/tenants/generate-key.ts'
 import {
   isExpired,

@@ -1,5 +1,5 @@
 import type { Lifecycle } from '@millrace/shared/lifecycle/lifecycle.ts'
-import type { Budget } from '@millrace/shared/service/budget.ts'
+import type { Budget } from '@millrace/shared/network/budget.ts'
 import type { Logger } from 'pino'
 import type { Api } from '../http/api.ts'
 import type { RequestOwner } from '../identity/request-owner.ts'

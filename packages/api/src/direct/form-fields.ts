@@ -1,6 +1,6 @@
 import { UploadMetadata } from '@millrace/shared/uploads/upload.ts'
 import { Compile } from 'typebox/compile'
-import { findWrongText } from '../http/checked-text.ts'
+import { findWrongText } from '../requests/checked-text.ts'
 import { invalidForm } from './form-parts.ts'
 import type { FormFile } from './read-form.ts'
 

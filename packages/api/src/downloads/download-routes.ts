@@ -1,7 +1,7 @@
 import type { FastifyReply, FastifyRequest, onRequestHookHandler } from 'fastify'
 import Type from 'typebox'
-import { weightOfType } from '../http/accepted-types.ts'
 import type { Api } from '../http/api.ts'
+import { weightOfType } from '../requests/accepted-types.ts'
 import type { SignedUrl } from '../signing/sign-url.ts'
 import { type FindOwnUpload, UploadParams } from '../uploads/find-own-upload.ts'
 import { servedType } from './served-type.ts'

@@ -1,5 +1,5 @@
 import type { Lifecycle } from '@millrace/shared/lifecycle/lifecycle.ts'
-import { createAllowedOrigins } from '@millrace/shared/service/allowed-origins.ts'
+import { createAllowedOrigins } from '@millrace/shared/network/allowed-origins.ts'
 import type { Api } from '../http/api.ts'
 import type { Signing } from '../signing/signing.ts'
 import type { Uploads } from '../uploads/uploads.ts'

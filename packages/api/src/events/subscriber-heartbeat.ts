@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import type { Subscriber, Subscription } from '@millrace/shared/service/subscriber.ts'
+import type { Subscriber, Subscription } from '@millrace/shared/connections/subscriber.ts'
 import type { Redis } from 'ioredis'
 import type { Logger } from 'pino'
 

@@ -1,5 +1,5 @@
+import { isUnreadable } from '@millrace/shared/connections/stored-json.ts'
 import type { UploadLookup } from '@millrace/shared/lifecycle/upload-lookup.ts'
-import { isUnreadable } from '@millrace/shared/service/stored-json.ts'
 import type { Upload } from '@millrace/shared/uploads/upload.ts'
 import type { UploadProgress } from '@millrace/shared/uploads/upload-progress.ts'
 import type { UploadRecords } from '@millrace/shared/uploads/upload-records.ts'

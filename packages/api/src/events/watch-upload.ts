@@ -1,6 +1,6 @@
+import { isUnreadable } from '@millrace/shared/connections/stored-json.ts'
 import { unknownRevision } from '@millrace/shared/lifecycle/check-upload.ts'
 import type { UploadLookup } from '@millrace/shared/lifecycle/upload-lookup.ts'
-import { isUnreadable } from '@millrace/shared/service/stored-json.ts'
 import { isFinished } from '@millrace/shared/uploads/upload.ts'
 import type { UploadAddress } from '@millrace/shared/uploads/upload-address.ts'
 import type { ProgressMessage, UploadProgress } from '@millrace/shared/uploads/upload-progress.ts'

@@ -1,8 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Api } from '../http/api.ts'
-import type { EventStreams, ServerSentEvent } from '../http/server-sent-events.ts'
 import { budgetHolder } from '../identity/budget-holder.ts'
 import type { EndedIdentities } from '../identity/ended-identities.ts'
+import type { EventStreams, ServerSentEvent } from '../streams/server-sent-events.ts'
 import { Cluster, type ViewCluster } from './cluster-view.ts'
 
 /** Time between two events, in ms: the same as between two heartbeats. */

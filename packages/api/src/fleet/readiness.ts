@@ -1,6 +1,6 @@
 import { HeadBucketCommand, type S3Client } from '@aws-sdk/client-s3'
 import { GetQueueAttributesCommand, type SQSClient } from '@aws-sdk/client-sqs'
-import { fullStorageOf } from '@millrace/shared/service/outage.ts'
+import { fullStorageOf } from '@millrace/shared/connections/outage.ts'
 import type { Redis } from 'ioredis'
 
 /** Timeout of each check, in ms. */

@@ -1,7 +1,7 @@
 import type { RecentActivity } from '@millrace/shared/fleet/recent-activity.ts'
 import type { FastifyInstance } from 'fastify'
-import { operationOf } from '../http/request-log.ts'
 import type { ObserveRequest } from '../metrics/metrics.ts'
+import { operationOf } from '../requests/request-log.ts'
 
 declare module 'fastify' {
   interface FastifyContextConfig {

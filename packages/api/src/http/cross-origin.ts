@@ -1,5 +1,5 @@
 import cors, { type FastifyCorsOptions } from '@fastify/cors'
-import type { AllowedOrigins } from '@millrace/shared/service/allowed-origins.ts'
+import type { AllowedOrigins } from '@millrace/shared/network/allowed-origins.ts'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 
 declare module 'fastify' {

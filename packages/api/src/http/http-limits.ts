@@ -1,10 +1,10 @@
 import type { IncomingMessage, Server } from 'node:http'
 import type { Socket } from 'node:net'
+import { connectionTimeouts } from '@millrace/shared/connections/connection-timeouts.ts'
 import { AppError, type ErrorCode } from '@millrace/shared/service/app-error.ts'
-import { connectionTimeouts } from '@millrace/shared/service/connection-timeouts.ts'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { closeWithProblem } from '../requests/raw-problem.ts'
 import { type IsKnownHost, requestedHost } from './known-hosts.ts'
-import { closeWithProblem } from './raw-problem.ts'
 
 declare module 'fastify' {
   interface FastifyContextConfig {

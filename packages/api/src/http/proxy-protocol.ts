@@ -1,6 +1,6 @@
 import type { Server } from 'node:http'
 import { isIP, type Socket } from 'node:net'
-import { closeWithProblem } from './raw-problem.ts'
+import { closeWithProblem } from '../requests/raw-problem.ts'
 
 /** Longest line of version 1 with its end, in bytes (PROXY protocol, 2.1). */
 const maxLineBytes = 107

@@ -3,7 +3,7 @@ import { UserId, userOwner } from '@millrace/shared/uploads/owner.ts'
 import type { FastifyRequest } from 'fastify'
 import { Compile } from 'typebox/compile'
 import { type Caller, hasScope } from '../credentials/caller.ts'
-import { findWrongText } from '../http/checked-text.ts'
+import { findWrongText } from '../requests/checked-text.ts'
 
 /** Names the tenant's user for which a request acts. */
 export const userHeader = 'millrace-user'

@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http'
-import type { AllowedOrigins } from '@millrace/shared/service/allowed-origins.ts'
+import type { AllowedOrigins } from '@millrace/shared/network/allowed-origins.ts'
 import { AppError } from '@millrace/shared/service/app-error.ts'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { type Caller, type FindCaller, findFirst, hasScope, type Scope } from '../credentials/caller.ts'

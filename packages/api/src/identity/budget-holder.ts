@@ -1,4 +1,4 @@
-import type { BudgetHolder } from '@millrace/shared/service/budget.ts'
+import type { BudgetHolder } from '@millrace/shared/network/budget.ts'
 import type { FastifyRequest } from 'fastify'
 import type { Caller } from '../credentials/caller.ts'
 import { clientAddress } from '../http/client-address.ts'

@@ -1,5 +1,5 @@
-import { undefinedIfUnreadable } from '@millrace/shared/service/stored-json.ts'
-import type { Subscriber } from '@millrace/shared/service/subscriber.ts'
+import { undefinedIfUnreadable } from '@millrace/shared/connections/stored-json.ts'
+import type { Subscriber } from '@millrace/shared/connections/subscriber.ts'
 import type { FastifyRequest } from 'fastify'
 import type { Redis } from 'ioredis'
 import type { Session, SessionCookie } from './session-cookie.ts'

@@ -1,6 +1,6 @@
 import type { S3Client } from '@aws-sdk/client-s3'
-import { createAllowedOrigins } from '@millrace/shared/service/allowed-origins.ts'
-import type { Subscriber } from '@millrace/shared/service/subscriber.ts'
+import type { Subscriber } from '@millrace/shared/connections/subscriber.ts'
+import { createAllowedOrigins } from '@millrace/shared/network/allowed-origins.ts'
 import { createKeyStore } from '@millrace/shared/tenants/key-store.ts'
 import type { TenantUsers } from '@millrace/shared/tenants/tenant-users.ts'
 import type { FastifyRequest } from 'fastify'

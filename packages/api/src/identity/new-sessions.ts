@@ -1,6 +1,6 @@
+import { redisScript, runScript } from '@millrace/shared/connections/redis-script.ts'
+import { clientNetworks } from '@millrace/shared/network/client-networks.ts'
 import { AppError } from '@millrace/shared/service/app-error.ts'
-import { clientNetworks } from '@millrace/shared/service/client-networks.ts'
-import { redisScript, runScript } from '@millrace/shared/service/redis-script.ts'
 import type { Redis } from 'ioredis'
 
 const windowMs = 60 * 60 * 1000

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import secureSession from '@fastify/secure-session'
-import { undefinedIfUnreadable, unreadableRecord } from '@millrace/shared/service/stored-json.ts'
+import { undefinedIfUnreadable, unreadableRecord } from '@millrace/shared/connections/stored-json.ts'
 import { sessionOwner } from '@millrace/shared/uploads/owner.ts'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { LRUCache } from 'lru-cache'

@@ -1,5 +1,5 @@
+import { undefinedIfUnreadable } from '@millrace/shared/connections/stored-json.ts'
 import { AppError } from '@millrace/shared/service/app-error.ts'
-import { undefinedIfUnreadable } from '@millrace/shared/service/stored-json.ts'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import Type, { type Static } from 'typebox'
 import type { Caller } from '../credentials/caller.ts'

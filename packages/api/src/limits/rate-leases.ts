@@ -1,5 +1,5 @@
 import type { FastifyRateLimitStore, FastifyRateLimitStoreCtor } from '@fastify/rate-limit'
-import { redisScript, runScript } from '@millrace/shared/service/redis-script.ts'
+import { redisScript, runScript } from '@millrace/shared/connections/redis-script.ts'
 import type { Redis } from 'ioredis'
 import { LRUCache } from 'lru-cache'
 

@@ -1,6 +1,6 @@
 import rateLimit from '@fastify/rate-limit'
+import { clientNetworks } from '@millrace/shared/network/client-networks.ts'
 import { AppError } from '@millrace/shared/service/app-error.ts'
-import { clientNetworks } from '@millrace/shared/service/client-networks.ts'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { Redis } from 'ioredis'
 import { clientAddress } from '../http/client-address.ts'

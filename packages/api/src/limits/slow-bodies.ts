@@ -1,6 +1,6 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { crossOriginHeaders } from '../http/cross-origin.ts'
-import { closeWithProblem } from '../http/raw-problem.ts'
+import { closeWithProblem } from '../requests/raw-problem.ts'
 
 /** Bodies with a lower average rate are timed out: they only keep a connection open. */
 const minimumBytesPerSecond = 500

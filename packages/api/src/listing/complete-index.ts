@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
+import { createRedisLease } from '@millrace/shared/connections/redis-lease.ts'
 import type { ListUploadIds } from '@millrace/shared/ledger/list-upload-ids.ts'
-import { createRedisLease } from '@millrace/shared/service/redis-lease.ts'
 import type { UploadIndex } from '@millrace/shared/uploads/upload-index.ts'
 import { createUploadKeys } from '@millrace/shared/uploads/upload-keys.ts'
 import type { Redis } from 'ioredis'

@@ -1,6 +1,6 @@
+import type { RedisEpoch } from '@millrace/shared/connections/redis-epoch.ts'
 import type { ListUploadIds } from '@millrace/shared/ledger/list-upload-ids.ts'
 import { DeadlineError, withDeadline } from '@millrace/shared/service/deadline.ts'
-import type { RedisEpoch } from '@millrace/shared/service/redis-epoch.ts'
 import { largestUploadId } from '@millrace/shared/uploads/upload-id.ts'
 import type { UploadIndex } from '@millrace/shared/uploads/upload-index.ts'
 import type { CompleteIndex } from './complete-index.ts'

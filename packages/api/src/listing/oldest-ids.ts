@@ -1,5 +1,5 @@
+import type { RedisEpoch } from '@millrace/shared/connections/redis-epoch.ts'
 import type { ListOldestUploadIds } from '@millrace/shared/ledger/list-oldest-upload-ids.ts'
-import type { RedisEpoch } from '@millrace/shared/service/redis-epoch.ts'
 import { smallestUploadId } from '@millrace/shared/uploads/upload-id.ts'
 import type { UploadIndex } from '@millrace/shared/uploads/upload-index.ts'
 import type { CompleteIndex } from './complete-index.ts'

@@ -1,5 +1,5 @@
 import type { FastifyInstance } from 'fastify'
-import { operations } from './operations.ts'
+import { operations } from '../operations/operations.ts'
 
 /** Operations that the OpenAPI document leaves out: pages, and the document itself. */
 const hiddenOperations: Record<string, string> = {

@@ -1,5 +1,5 @@
 import { WebhookContent } from '@millrace/shared/webhooks/webhook-content.ts'
-import { sampleId } from './sample-upload.ts'
+import { sampleId } from '../operations/sample-upload.ts'
 
 const at = '2026-11-23T09:30:03.000Z'
 const id = 'evt_8f14e45fceea167a5a36dedd4bea2543'

@@ -1,11 +1,11 @@
 import type { S3Client } from '@aws-sdk/client-s3'
 import { createPresignedPost } from '@aws-sdk/s3-presigned-post'
-import { originalKey } from '@millrace/shared/ledger/object-keys.ts'
-import { toObjectMetadata } from '@millrace/shared/ledger/object-metadata.ts'
 import {
   createSigningCredentials,
   type SigningCredentials,
-} from '@millrace/shared/service/signing-credentials.ts'
+} from '@millrace/shared/connections/signing-credentials.ts'
+import { originalKey } from '@millrace/shared/ledger/object-keys.ts'
+import { toObjectMetadata } from '@millrace/shared/ledger/object-metadata.ts'
 import type { UploadIntent } from '@millrace/shared/uploads/upload.ts'
 import type { UploadAddress } from '@millrace/shared/uploads/upload-address.ts'
 

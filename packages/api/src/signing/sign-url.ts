@@ -5,7 +5,7 @@ import {
   createSigningCredentials,
   lifeUntil,
   type SigningCredentials,
-} from '@millrace/shared/service/signing-credentials.ts'
+} from '@millrace/shared/connections/signing-credentials.ts'
 
 /** A request that is signed here and sent by a client. */
 export type UrlToSign = {

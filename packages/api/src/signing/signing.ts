@@ -1,5 +1,5 @@
 import type { S3Client } from '@aws-sdk/client-s3'
-import { createSigningCredentials } from '@millrace/shared/service/signing-credentials.ts'
+import { createSigningCredentials } from '@millrace/shared/connections/signing-credentials.ts'
 import type { Logger } from 'pino'
 import { type Cdn, createCdnSigner } from './sign-cdn-url.ts'
 import { createFormSigner } from './sign-form.ts'

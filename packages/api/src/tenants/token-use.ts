@@ -1,6 +1,6 @@
+import { redisScript, runScript } from '@millrace/shared/connections/redis-script.ts'
 import type { UploadLookup } from '@millrace/shared/lifecycle/upload-lookup.ts'
 import { AppError } from '@millrace/shared/service/app-error.ts'
-import { redisScript, runScript } from '@millrace/shared/service/redis-script.ts'
 import { arrivalGraceMs, hasExpired, isFinished, type Upload } from '@millrace/shared/uploads/upload.ts'
 import type { UploadAddress } from '@millrace/shared/uploads/upload-address.ts'
 import type { Redis } from 'ioredis'

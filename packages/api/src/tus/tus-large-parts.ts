@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream'
-import type { StreamDivider } from '@millrace/shared/ledger/divide-stream.ts'
-import type { EarlierBytes } from '@millrace/shared/ledger/send-parts.ts'
+import type { StreamDivider } from '@millrace/shared/parts/divide-stream.ts'
+import type { EarlierBytes } from '@millrace/shared/parts/send-parts.ts'
 import { AppError } from '@millrace/shared/service/app-error.ts'
 import type { Upload } from '@millrace/shared/uploads/upload.ts'
 import type { ChunkChecksum } from './tus-checksum.ts'

@@ -9,11 +9,11 @@ import {
 } from '@aws-sdk/client-s3'
 import { originalKey, unfinishedKey } from '@millrace/shared/ledger/object-keys.ts'
 import { toObjectMetadata } from '@millrace/shared/ledger/object-metadata.ts'
-import { createUploadPart } from '@millrace/shared/ledger/upload-part.ts'
+import { createUploadPart } from '@millrace/shared/parts/upload-part.ts'
 import { AppError } from '@millrace/shared/service/app-error.ts'
 import type { UploadIntent } from '@millrace/shared/uploads/upload.ts'
 import type { UploadAddress } from '@millrace/shared/uploads/upload-address.ts'
-import type { Part } from '../uploads/multipart-uploads.ts'
+import type { Part } from '../announcements/multipart-uploads.ts'
 
 /** Name of the object metadata of unfinished bytes that contains their part number. */
 const partNumberName = 'part-number'

@@ -1,4 +1,4 @@
-import { unknownSizeLimitBytes } from '@millrace/shared/ledger/part-plan.ts'
+import { unknownSizeLimitBytes } from '@millrace/shared/parts/part-plan.ts'
 import type { Quota } from '@millrace/shared/quotas/quota.ts'
 import { AppError } from '@millrace/shared/service/app-error.ts'
 import { maxFileBytesName, tooLarge } from '@millrace/shared/uploads/file-errors.ts'

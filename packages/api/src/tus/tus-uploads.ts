@@ -1,7 +1,7 @@
-import type { EraseUnfinished } from '@millrace/shared/ledger/erase-objects.ts'
-import { planGrowingParts, planParts, unknownSizeLimitBytes } from '@millrace/shared/ledger/part-plan.ts'
+import type { EraseUnfinished } from '@millrace/shared/erasure/erase-objects.ts'
 import type { ReceiveUpload } from '@millrace/shared/lifecycle/receive-upload.ts'
 import type { UploadLookup } from '@millrace/shared/lifecycle/upload-lookup.ts'
+import { planGrowingParts, planParts, unknownSizeLimitBytes } from '@millrace/shared/parts/part-plan.ts'
 import { AppError } from '@millrace/shared/service/app-error.ts'
 import {
   openUploadLifeMs,
@@ -10,8 +10,8 @@ import {
   type UploadIntent,
 } from '@millrace/shared/uploads/upload.ts'
 import type { UploadAddress } from '@millrace/shared/uploads/upload-address.ts'
-import type { AdmitUpload, UploadHolder } from '../uploads/admit-upload.ts'
-import type { MultipartUploads, Part } from '../uploads/multipart-uploads.ts'
+import type { AdmitUpload, UploadHolder } from '../announcements/admit-upload.ts'
+import type { MultipartUploads, Part } from '../announcements/multipart-uploads.ts'
 import type { TusParts, Unfinished } from './tus-parts.ts'
 import type { UnsizedUploads } from './tus-unsized.ts'
 

@@ -1,7 +1,7 @@
 import type { UploadQueue } from '@millrace/shared/jobs/process-upload-job.ts'
 import type { UploadLookup } from '@millrace/shared/lifecycle/upload-lookup.ts'
+import { createBudget } from '@millrace/shared/network/budget.ts'
 import { AppError, errorCatalogue } from '@millrace/shared/service/app-error.ts'
-import { createBudget } from '@millrace/shared/service/budget.ts'
 import type { Upload } from '@millrace/shared/uploads/upload.ts'
 import { isUploadId, UploadId } from '@millrace/shared/uploads/upload-id.ts'
 import type { FastifyRequest } from 'fastify'

@@ -1,5 +1,5 @@
+import { isOutage } from '@millrace/shared/connections/outage.ts'
 import { AppError } from '@millrace/shared/service/app-error.ts'
-import { isOutage } from '@millrace/shared/service/outage.ts'
 import type { FastifyBaseLogger } from 'fastify'
 
 /** How many uploads of one request are worked on at once. Each takes some requests to S3. */

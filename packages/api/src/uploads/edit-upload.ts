@@ -1,13 +1,13 @@
 import { isDeepStrictEqual } from 'node:util'
+import { undefinedIfUnreadable } from '@millrace/shared/connections/stored-json.ts'
+import type { Erasures } from '@millrace/shared/erasure/erasures.ts'
 import type { Edits } from '@millrace/shared/ledger/edits.ts'
-import type { Erasures } from '@millrace/shared/ledger/erasures.ts'
 import type { FinishErasure } from '@millrace/shared/lifecycle/finish-erasure.ts'
 import type { UploadLookup } from '@millrace/shared/lifecycle/upload-lookup.ts'
 import { AppError } from '@millrace/shared/service/app-error.ts'
-import { undefinedIfUnreadable } from '@millrace/shared/service/stored-json.ts'
 import { laterEdit, type Upload, type UploadEdit, withEdit } from '@millrace/shared/uploads/upload.ts'
 import type { UploadRecords } from '@millrace/shared/uploads/upload-records.ts'
-import { checkMetadataLength } from './check-intent.ts'
+import { checkMetadataLength } from '../announcements/check-intent.ts'
 
 /** How often a change is decided again, because another process changed the same upload meanwhile. */
 const attempts = 16

@@ -1,8 +1,8 @@
+import { isUnreadable } from '@millrace/shared/connections/stored-json.ts'
 import type { EraseUpload, ErasureReceipt } from '@millrace/shared/lifecycle/erase-upload.ts'
 import type { IsErased } from '@millrace/shared/lifecycle/is-erased.ts'
 import type { UploadLookup } from '@millrace/shared/lifecycle/upload-lookup.ts'
 import { AppError } from '@millrace/shared/service/app-error.ts'
-import { isUnreadable } from '@millrace/shared/service/stored-json.ts'
 import type { UploadAddress } from '@millrace/shared/uploads/upload-address.ts'
 import { isUploadId } from '@millrace/shared/uploads/upload-id.ts'
 

@@ -1,11 +1,11 @@
-import { partLimit } from '@millrace/shared/ledger/part-plan.ts'
+import { partLimit } from '@millrace/shared/parts/part-plan.ts'
 import { AppError } from '@millrace/shared/service/app-error.ts'
 import Type from 'typebox'
+import type { CompleteUpload } from '../announcements/complete-upload.ts'
+import { type MultipartUploads, partBatch } from '../announcements/multipart-uploads.ts'
+import { completeBodyLimitBytes, PartEtag, PartNumber, PartUrlView } from '../announcements/part-schemas.ts'
 import type { Api } from '../http/api.ts'
-import type { CompleteUpload } from './complete-upload.ts'
 import { type FindOwnUpload, UploadParams } from './find-own-upload.ts'
-import { type MultipartUploads, partBatch } from './multipart-uploads.ts'
-import { completeBodyLimitBytes, PartEtag, PartNumber, PartUrlView } from './part-schemas.ts'
 import { UploadView, type ViewUpload } from './upload-view.ts'
 
 const PartsToSign = Type.Object(

@@ -1,5 +1,5 @@
 import type { AddedFile } from './added-file.ts'
-import { openFilePicker } from './file-handles.ts'
+import { openFilePicker } from './kept/file-handles.ts'
 
 export type Source = 'files' | 'folder' | 'camera'
 

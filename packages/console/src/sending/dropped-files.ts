@@ -1,5 +1,5 @@
 import type { AddedFile } from './added-file.ts'
-import { handleOf, isFileHandle, isFolderHandle } from './file-handles.ts'
+import { handleOf, isFileHandle, isFolderHandle } from './kept/file-handles.ts'
 
 /** What was found: files, and the paths of what cannot be read. */
 export type DroppedFiles = { files: AddedFile[]; unreadable: string[] }

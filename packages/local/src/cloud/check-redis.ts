@@ -1,4 +1,4 @@
-import { checkEvictionPolicy } from '@millrace/shared/service/check-eviction-policy.ts'
+import { checkEvictionPolicy } from '@millrace/shared/connections/check-eviction-policy.ts'
 import { Redis } from 'ioredis'
 import { StartError } from '../setup/start-error.ts'
 import { isOldRedis, oldestRedisVersion } from './redis-version.ts'

@@ -1,6 +1,6 @@
 import { HeadBucketCommand } from '@aws-sdk/client-s3'
 import { GetQueueAttributesCommand } from '@aws-sdk/client-sqs'
-import { connectS3, connectSqs } from '@millrace/shared/service/connections.ts'
+import { connectS3, connectSqs } from '@millrace/shared/connections/connections.ts'
 import { StartError } from '../setup/start-error.ts'
 
 /** Names of the SDK's errors if there are no credentials, or none that still work. */

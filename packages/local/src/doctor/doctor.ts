@@ -1,6 +1,6 @@
 import { S3Client } from '@aws-sdk/client-s3'
 import { SQSClient } from '@aws-sdk/client-sqs'
-import { connectRedis } from '@millrace/shared/service/connections.ts'
+import { connectRedis } from '@millrace/shared/connections/connections.ts'
 import { createLog } from '@millrace/shared/service/log.ts'
 import { apiChecks } from './api-checks.ts'
 import { bucketChecks } from './bucket-checks.ts'

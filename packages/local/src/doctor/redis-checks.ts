@@ -1,5 +1,5 @@
+import { infoFields, readRedisMemory } from '@millrace/shared/connections/redis-memory.ts'
 import { createHeartbeats } from '@millrace/shared/fleet/heartbeats.ts'
-import { infoFields, readRedisMemory } from '@millrace/shared/service/redis-memory.ts'
 import type { Redis } from 'ioredis'
 import { isOldRedis, oldestRedisVersion } from '../cloud/redis-version.ts'
 import { clockFinding } from './clock-checks.ts'

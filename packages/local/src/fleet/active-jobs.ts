@@ -1,4 +1,4 @@
-import { connectRedis } from '@millrace/shared/service/connections.ts'
+import { connectRedis } from '@millrace/shared/connections/connections.ts'
 import { withDeadline } from '@millrace/shared/service/deadline.ts'
 import { createLog } from '@millrace/shared/service/log.ts'
 

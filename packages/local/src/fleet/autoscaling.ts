@@ -1,3 +1,4 @@
+import { connectRedis } from '@millrace/shared/connections/connections.ts'
 import { createFleetJournal, type QueueLoadPoint } from '@millrace/shared/fleet/fleet-journal.ts'
 import { createHeartbeats } from '@millrace/shared/fleet/heartbeats.ts'
 import { fleetMetrics } from '@millrace/shared/fleet/queue-load.ts'
@@ -8,7 +9,6 @@ import {
   pointsNeeded,
   workerScaling,
 } from '@millrace/shared/fleet/scaling-policy.ts'
-import { connectRedis } from '@millrace/shared/service/connections.ts'
 import { createLog } from '@millrace/shared/service/log.ts'
 import { acceleratePolicy, createAutoscaler } from './autoscaler.ts'
 import { createCpuMetric } from './cpu-metric.ts'

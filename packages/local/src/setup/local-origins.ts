@@ -1,4 +1,4 @@
-import { isOriginPattern, originForms, readOriginPatterns } from '@millrace/shared/service/allowed-origins.ts'
+import { isOriginPattern, originForms, readOriginPatterns } from '@millrace/shared/network/allowed-origins.ts'
 import { splitList } from '@millrace/shared/service/environment.ts'
 import { StartError } from './start-error.ts'
 

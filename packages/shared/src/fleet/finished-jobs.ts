@@ -1,5 +1,5 @@
 import type { Redis } from 'ioredis'
-import { redisScript, runScript } from '../service/redis-script.ts'
+import { redisScript, runScript } from '../connections/redis-script.ts'
 import { fleetKey } from './heartbeats.ts'
 import { bucketOf, type LatencyHistogram } from './latency-histogram.ts'
 

@@ -1,6 +1,6 @@
 import type { Redis } from 'ioredis'
 import Type, { type Static } from 'typebox'
-import { redisScript, runScript } from '../service/redis-script.ts'
+import { redisScript, runScript } from '../connections/redis-script.ts'
 import { fleetKey } from './heartbeats.ts'
 
 const Count = Type.Integer({ minimum: 0 })

@@ -1,7 +1,7 @@
 import type { Redis } from 'ioredis'
 import Type, { type Static, type TSchema } from 'typebox'
 import { Compile } from 'typebox/compile'
-import { parseJson } from '../service/stored-json.ts'
+import { parseJson } from '../connections/stored-json.ts'
 import { fleetKey, Tier } from './heartbeats.ts'
 
 const At = Type.String({ description: 'ISO 8601' })

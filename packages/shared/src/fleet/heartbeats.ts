@@ -1,7 +1,7 @@
 import type { Redis } from 'ioredis'
 import Type, { type Static } from 'typebox'
 import { Compile } from 'typebox/compile'
-import { parseJson } from '../service/stored-json.ts'
+import { parseJson } from '../connections/stored-json.ts'
 import { LatencyHistogram } from './latency-histogram.ts'
 
 export const Tier = Type.Union([Type.Literal('api'), Type.Literal('worker')])

@@ -1,7 +1,7 @@
 import type { Redis } from 'ioredis'
 import Type, { type Static } from 'typebox'
 import { Compile } from 'typebox/compile'
-import { parseJson } from '../service/stored-json.ts'
+import { parseJson } from '../connections/stored-json.ts'
 import { fleetKey, type Heartbeat, type Heartbeats, Tier } from './heartbeats.ts'
 
 /** What happened to an instance, as its heartbeats show it. */

@@ -1,5 +1,5 @@
 import type { Logger } from 'pino'
-import type { RedisLease } from '../service/redis-lease.ts'
+import type { RedisLease } from '../connections/redis-lease.ts'
 import type { PutFleetMetrics } from './cloudwatch-metrics.ts'
 import type { FinishedJobs } from './finished-jobs.ts'
 import {

@@ -1,5 +1,5 @@
 import type { Redis } from 'ioredis'
-import { redisScript, runScript } from '../service/redis-script.ts'
+import { redisScript, runScript } from '../connections/redis-script.ts'
 
 /** BullMQ's highest priority number, which starts last. A job has it until it has a turn. */
 export const withoutTurn = 2 ** 21 - 1

@@ -7,7 +7,7 @@ import {
   type S3Client,
   S3ServiceException,
 } from '@aws-sdk/client-s3'
-import { parseStored, type Validator } from '../service/stored-json.ts'
+import { parseStored, type Validator } from '../connections/stored-json.ts'
 
 /** An object's content, and the etag that identifies it. */
 export type StoredJson<Content> = { content: Content; etag: string }

@@ -1,6 +1,6 @@
-import type { ErasedObject, EraseObjects, ObjectVersion } from '../ledger/erase-objects.ts'
+import type { ErasedObject, EraseObjects, ObjectVersion } from '../erasure/erase-objects.ts'
+import type { Withdrawals } from '../erasure/withdrawals.ts'
 import { variantsPrefix } from '../ledger/object-keys.ts'
-import type { Withdrawals } from '../ledger/withdrawals.ts'
 import type { Quota } from '../quotas/quota.ts'
 import type { UploadAddress } from '../uploads/upload-address.ts'
 import type { UploadRecords } from '../uploads/upload-records.ts'

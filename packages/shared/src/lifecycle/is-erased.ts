@@ -1,5 +1,5 @@
-import type { Erasures } from '../ledger/erasures.ts'
-import { undefinedIfUnreadable } from '../service/stored-json.ts'
+import { undefinedIfUnreadable } from '../connections/stored-json.ts'
+import type { Erasures } from '../erasure/erasures.ts'
 import type { UploadAddress } from '../uploads/upload-address.ts'
 import type { UploadRecords } from '../uploads/upload-records.ts'
 

@@ -1,6 +1,6 @@
+import type { Erasures } from '../erasure/erasures.ts'
 import type { Announcements } from '../ledger/announcements.ts'
 import type { Edits } from '../ledger/edits.ts'
-import type { Erasures } from '../ledger/erasures.ts'
 import type { Manifests } from '../ledger/manifest.ts'
 import type { Originals } from '../ledger/originals.ts'
 import type { UploadAddress } from '../uploads/upload-address.ts'

@@ -1,7 +1,7 @@
+import { undefinedIfUnreadable } from '../connections/stored-json.ts'
 import type { UploadQueue } from '../jobs/process-upload-job.ts'
 import type { Originals } from '../ledger/originals.ts'
 import { AppError } from '../service/app-error.ts'
-import { undefinedIfUnreadable } from '../service/stored-json.ts'
 import { noTracing, type Tracing } from '../tracing/tracing.ts'
 import { type Arrival, isFinished, type Upload } from '../uploads/upload.ts'
 import type { UploadAddress } from '../uploads/upload-address.ts'

@@ -1,4 +1,4 @@
-import type { DeleteRejectedOriginal } from '../ledger/delete-rejected-original.ts'
+import type { DeleteRejectedOriginal } from '../erasure/delete-rejected-original.ts'
 import type { QuotaReservations } from '../quotas/quota-reservations.ts'
 import type { Arrival } from '../uploads/upload.ts'
 import type { UploadAddress } from '../uploads/upload-address.ts'

@@ -1,4 +1,4 @@
-import type { Erasures } from '../ledger/erasures.ts'
+import type { Erasures } from '../erasure/erasures.ts'
 import { manifestKey, originalKey } from '../ledger/object-keys.ts'
 import type { UploadAddress } from '../uploads/upload-address.ts'
 import type { UploadRecords } from '../uploads/upload-records.ts'

@@ -1,4 +1,4 @@
-import { undefinedIfUnreadable } from '../service/stored-json.ts'
+import { undefinedIfUnreadable } from '../connections/stored-json.ts'
 import { hasExpired } from '../uploads/upload.ts'
 import type { UploadAddress } from '../uploads/upload-address.ts'
 import type { StoredUpload, UploadRecords } from '../uploads/upload-records.ts'

@@ -1,4 +1,4 @@
-import { isOutage } from '../service/outage.ts'
+import { isOutage } from '../connections/outage.ts'
 import type { CallOutcome } from './metrics.ts'
 
 /**

@@ -1,6 +1,6 @@
 import type { Redis } from 'ioredis'
+import { redisScript, runScript } from '../connections/redis-script.ts'
 import { defineKeepFor } from '../service/keep-for.ts'
-import { redisScript, runScript } from '../service/redis-script.ts'
 import type { CountedNetwork } from '../uploads/counted-networks.ts'
 import { quotaError } from './quota-error.ts'
 import { type AddressQuotaLimits, dayOf } from './quota-reservations.ts'

@@ -1,6 +1,6 @@
 import type { Redis } from 'ioredis'
+import { redisScript, runScript } from '../connections/redis-script.ts'
 import { defineKeepFor } from '../service/keep-for.ts'
-import { redisScript, runScript } from '../service/redis-script.ts'
 import type { UploadAddress } from '../uploads/upload-address.ts'
 import { uploadIdTimeMs } from '../uploads/upload-id.ts'
 

@@ -2,11 +2,11 @@ import { HeadObjectCommand, NotFound, paginateListObjectsV2, type S3Client } fro
 import Type, { type Static } from 'typebox'
 import { Compile } from 'typebox/compile'
 import { v7 } from 'uuid'
+import { undefinedIfUnreadable } from '../connections/stored-json.ts'
 import { createJsonObjects } from '../ledger/json-objects.ts'
 import { listParsedKeys } from '../ledger/list-parsed-keys.ts'
 import { apiKeyKey, apiKeysPrefix, parseApiKeyKey, tenantApiKeysPrefix } from '../ledger/object-keys.ts'
 import { AppError } from '../service/app-error.ts'
-import { undefinedIfUnreadable } from '../service/stored-json.ts'
 import { TenantName, tenantKey } from '../uploads/owner.ts'
 import { generateKey, hashOfKey } from './generate-key.ts'
 

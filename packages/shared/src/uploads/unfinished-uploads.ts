@@ -1,7 +1,7 @@
 import type { Redis } from 'ioredis'
+import { redisScript, runScript } from '../connections/redis-script.ts'
 import { AppError } from '../service/app-error.ts'
 import { defineKeepFor } from '../service/keep-for.ts'
-import { redisScript, runScript } from '../service/redis-script.ts'
 import type { CountedNetwork } from './counted-networks.ts'
 import { arrivalGraceMs } from './upload.ts'
 import type { UploadAddress } from './upload-address.ts'

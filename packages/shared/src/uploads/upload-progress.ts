@@ -1,6 +1,6 @@
 import type { Redis } from 'ioredis'
 import Type, { type Static } from 'typebox'
-import { redisScript, runScript } from '../service/redis-script.ts'
+import { redisScript, runScript } from '../connections/redis-script.ts'
 import type { UploadAddress } from './upload-address.ts'
 import { UploadId } from './upload-id.ts'
 import { createUploadKeys } from './upload-keys.ts'

@@ -1,5 +1,5 @@
+import { redisScript } from '../connections/redis-script.ts'
 import { defineKeepFor } from '../service/keep-for.ts'
-import { redisScript } from '../service/redis-script.ts'
 import { defineNamesOf } from './counted-networks.ts'
 import { defaultMaxIds, defineTrimIndex } from './upload-index.ts'
 

@@ -1,10 +1,10 @@
 import { paginateListObjectsV2, type S3Client } from '@aws-sdk/client-s3'
 import { LRUCache } from 'lru-cache'
 import { Compile } from 'typebox/compile'
+import { undefinedIfUnreadable } from '../connections/stored-json.ts'
 import { createJsonObjects } from '../ledger/json-objects.ts'
 import { webhookKey, webhooksPrefix } from '../ledger/object-keys.ts'
 import { AppError } from '../service/app-error.ts'
-import { undefinedIfUnreadable } from '../service/stored-json.ts'
 import { tenantKey } from '../uploads/owner.ts'
 import { Webhook } from './webhook.ts'
 

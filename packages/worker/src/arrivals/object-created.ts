@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { SQSClient } from '@aws-sdk/client-sqs'
+import { isTransient } from '@millrace/shared/connections/outage.ts'
 import type { ArrivalFailures } from '@millrace/shared/jobs/arrival-failures.ts'
 import { maxReceives } from '@millrace/shared/jobs/events-queue.ts'
 import type { UploadQueue } from '@millrace/shared/jobs/process-upload-job.ts'
@@ -11,7 +12,6 @@ import {
   parseOriginalKey,
 } from '@millrace/shared/ledger/object-keys.ts'
 import type { ReceiveUpload } from '@millrace/shared/lifecycle/receive-upload.ts'
-import { isTransient } from '@millrace/shared/service/outage.ts'
 import { isFinished } from '@millrace/shared/uploads/upload.ts'
 import type { UploadAddress } from '@millrace/shared/uploads/upload-address.ts'
 import type { UploadRecords } from '@millrace/shared/uploads/upload-records.ts'

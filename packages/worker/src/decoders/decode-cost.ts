@@ -1,9 +1,9 @@
 import { completeRecipe, encodedFormat } from '@millrace/shared/presets/complete-recipe.ts'
 import type { EncodedFormat, Preset } from '@millrace/shared/presets/preset.ts'
 import { type ImageKind, isRawKind } from '../formats/image-kind.ts'
+import { type ImageHeader, readImageHeader } from '../headers/image-header.ts'
+import { videoFrameKind } from '../headers/video-frame-kind.ts'
 import { planVariant, type SizedImage, type VariantPlan } from '../images/variant-size.ts'
-import { type ImageHeader, readImageHeader } from '../structure/image-header.ts'
-import { videoFrameKind } from '../structure/video-frame-kind.ts'
 
 /** A decoder without an image, with its libraries loaded and the heap that V8 keeps, in bytes: 65 to 95 MiB, and a margin. */
 export const emptyDecoderBytes = 120 * 1024 ** 2

@@ -1,13 +1,13 @@
 import { AppError } from '@millrace/shared/service/app-error.ts'
 import type { Sharp } from 'sharp'
+import type { OpenedImage, OpenLimits, Selection } from '../pixels/opened-image.ts'
+import { checkPixels, formatCount } from '../pixels/pixel-limit.ts'
 import { type Size, shrinkRaster } from '../pixels/raster.ts'
 import { sharp } from '../pixels/sharp-setup.ts'
 import { type Apng, type ApngFrame, readApng, writeFramePng } from '../structure/apng-structure.ts'
 import { partLimits } from '../structure/structure.ts'
 import { corruptImage } from './corrupt-image.ts'
 import { openLibvipsImage } from './libvips-image.ts'
-import type { OpenedImage, OpenLimits, Selection } from './opened-image.ts'
-import { checkPixels, formatCount } from './pixel-limit.ts'
 
 /** Red, green, blue, alpha. */
 const channels = 4

@@ -1,8 +1,8 @@
+import { inSrgb } from '../pixels/convert-colours.ts'
+import type { OpenedImage, OpenLimits } from '../pixels/opened-image.ts'
 import { asStillAvif } from '../structure/avif-structure.ts'
 import { readHeifCicp } from '../structure/colour-coding.ts'
-import { inSrgb } from './convert-colours.ts'
 import { openLibvipsImage } from './libvips-image.ts'
-import type { OpenedImage, OpenLimits } from './opened-image.ts'
 
 /**
  * Reads the header of an AVIF. A sequence is shown by its first picture, which libvips opens if the file is declared as a

@@ -1,11 +1,11 @@
 import { AppError } from '@millrace/shared/service/app-error.ts'
 import { decodeBmpPixels, isDecodableBmp } from '../pixels/bmp-pixels.ts'
+import type { OpenedImage, OpenLimits } from '../pixels/opened-image.ts'
+import { checkPixels } from '../pixels/pixel-limit.ts'
 import { createProfiledPixels, type ProfiledPixels } from '../pixels/profiled-pixels.ts'
 import { type BmpLayout, checkBmp, readBmpLayout } from '../structure/bmp-structure.ts'
 import { structureError } from './corrupt-image.ts'
 import { type ImageKind, imageKindNames } from './image-kind.ts'
-import type { OpenedImage, OpenLimits } from './opened-image.ts'
-import { checkPixels } from './pixel-limit.ts'
 
 /**
  * Reads the header of a BMP: of Windows with all its versions, or of OS/2.

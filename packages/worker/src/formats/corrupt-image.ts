@@ -1,5 +1,5 @@
 import { AppError } from '@millrace/shared/service/app-error.ts'
-import { checkAfterFailure } from '../structure/image-structure.ts'
+import { checkAfterFailure } from '../headers/image-structure.ts'
 import type { Structure } from '../structure/structure.ts'
 import { type ImageKind, imageKindNames, type LibvipsKind } from './image-kind.ts'
 

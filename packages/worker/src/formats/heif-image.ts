@@ -1,15 +1,15 @@
 import { AppError } from '@millrace/shared/service/app-error.ts'
+import { readImageHeader } from '../headers/image-header.ts'
+import type { OpenedImage, OpenLimits } from '../pixels/opened-image.ts'
+import { checkPixels } from '../pixels/pixel-limit.ts'
 import { createProfiledPixels, type ProfiledPixels } from '../pixels/profiled-pixels.ts'
 import { makeRgbProfile } from '../pixels/rgb-profile.ts'
 import { toneMap } from '../pixels/tone-map.ts'
 import { isHdr } from '../pixels/transfer-curves.ts'
 import { checkHeif } from '../structure/heif-structure.ts'
-import { readImageHeader } from '../structure/image-header.ts'
 import { structureError } from './corrupt-image.ts'
 import { HeifError, type HeifFile, type HeifPixels, openHeifFile } from './heif-library.ts'
 import { imageKindNames } from './image-kind.ts'
-import type { OpenedImage, OpenLimits } from './opened-image.ts'
-import { checkPixels } from './pixel-limit.ts'
 
 export type HeifKind = 'image/heic' | 'image/heif'
 

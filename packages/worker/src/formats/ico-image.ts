@@ -1,13 +1,13 @@
 import { AppError } from '@millrace/shared/service/app-error.ts'
+import { checkBeforeDecoding } from '../headers/image-structure.ts'
 import { decodeBmpPixels } from '../pixels/bmp-pixels.ts'
+import type { OpenedImage, OpenLimits } from '../pixels/opened-image.ts'
 import { createProfiledPixels, type ProfiledPixels } from '../pixels/profiled-pixels.ts'
 import { type BmpLayout, readBmpLayout } from '../structure/bmp-structure.ts'
 import { type IconEntry, isPngIcon, largestIcon } from '../structure/ico-structure.ts'
-import { checkBeforeDecoding } from '../structure/image-structure.ts'
 import { checkedLayout, openedPicture } from './bmp-image.ts'
 import { structureError } from './corrupt-image.ts'
 import { openLibvipsImage } from './libvips-image.ts'
-import type { OpenedImage, OpenLimits } from './opened-image.ts'
 
 /** The smallest header of a picture in an icon: BITMAPINFOHEADER. */
 const headerBytes = 40

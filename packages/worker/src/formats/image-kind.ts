@@ -1,4 +1,4 @@
-import { videoFrameKind } from '../structure/video-frame-kind.ts'
+import { videoFrameKind } from '../headers/video-frame-kind.ts'
 
 /**
  * The kinds of image that are rendered, and their names in messages. Each has an entry in `open-image.ts`.

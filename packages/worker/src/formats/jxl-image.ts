@@ -3,15 +3,15 @@ import { fileURLToPath } from 'node:url'
 import { AppError } from '@millrace/shared/service/app-error.ts'
 import type { JxlImage } from 'jxl-oxide-wasm'
 import type { Sharp } from 'sharp'
+import { readImageHeader } from '../headers/image-header.ts'
+import type { OpenedImage, OpenLimits } from '../pixels/opened-image.ts'
+import { checkPixels } from '../pixels/pixel-limit.ts'
 import { createProfiledPixels } from '../pixels/profiled-pixels.ts'
 import { makeRgbProfile } from '../pixels/rgb-profile.ts'
 import { sharp } from '../pixels/sharp-setup.ts'
 import { toneMap } from '../pixels/tone-map.ts'
 import { isHdr } from '../pixels/transfer-curves.ts'
-import { readImageHeader } from '../structure/image-header.ts'
 import { structureError } from './corrupt-image.ts'
-import type { OpenedImage, OpenLimits } from './opened-image.ts'
-import { checkPixels } from './pixel-limit.ts'
 
 /** JPEG XL's own code of the primaries of P3 (ISO/IEC 18181-1, table E.4), and H.273's code for them with the white D65. */
 const jxlP3 = 11

@@ -1,20 +1,20 @@
 import { AppError } from '@millrace/shared/service/app-error.ts'
 import type { Metadata, Sharp, SharpOptions } from 'sharp'
-import { libraryPixelLimit } from '../pixels/library-pixel-limit.ts'
-import { sharp } from '../pixels/sharp-setup.ts'
-import { uprightFrames } from '../pixels/upright-frames.ts'
-import { hideThumbnail } from '../structure/exif-thumbnail.ts'
 import {
   checkBeforeDecoding,
   findUnsupported,
   repairImage,
   withoutFiller,
-} from '../structure/image-structure.ts'
+} from '../headers/image-structure.ts'
+import { libraryPixelLimit } from '../pixels/library-pixel-limit.ts'
+import type { OpenedImage, OpenLimits, Selection } from '../pixels/opened-image.ts'
+import { checkPixels, formatCount } from '../pixels/pixel-limit.ts'
+import { sharp } from '../pixels/sharp-setup.ts'
+import { uprightFrames } from '../pixels/upright-frames.ts'
 import { partLimits, type Structure } from '../structure/structure.ts'
+import { hideThumbnail } from '../tiff/exif-thumbnail.ts'
 import { corruptImage, structureError } from './corrupt-image.ts'
 import { imageKindNames, type LibvipsKind, libvipsFormats } from './image-kind.ts'
-import type { OpenedImage, OpenLimits, Selection } from './opened-image.ts'
-import { checkPixels, formatCount } from './pixel-limit.ts'
 
 /**
  * sharp's `failOn` level. libjpeg fills unreadable areas with grey and only warns, even if the entropy-coded data is

@@ -1,6 +1,6 @@
-import { videoFrameKind } from '../structure/video-frame-kind.ts'
+import { videoFrameKind } from '../headers/video-frame-kind.ts'
+import type { OpenedImage, OpenImage, OpenLimits } from '../pixels/opened-image.ts'
 import type { ImageKind } from './image-kind.ts'
-import type { OpenedImage, OpenImage, OpenLimits } from './opened-image.ts'
 
 const heif = async () => (await import('./heif-image.ts')).openHeifImage
 const libvips = async () => (await import('./libvips-image.ts')).openLibvipsImage

@@ -3,10 +3,10 @@ import { createRequire } from 'node:module'
 import { PDFiumModule } from '@hyzyla/pdfium'
 import { AppError } from '@millrace/shared/service/app-error.ts'
 import type { Sharp } from 'sharp'
+import type { OpenedImage, OpenLimits, Selection } from '../pixels/opened-image.ts'
 import type { Size } from '../pixels/raster.ts'
 import { sharp } from '../pixels/sharp-setup.ts'
 import { structureError } from './corrupt-image.ts'
-import type { OpenedImage, OpenLimits, Selection } from './opened-image.ts'
 import { compileWasm } from './wasm-program.ts'
 
 type Pdfium = Awaited<ReturnType<typeof PDFiumModule>>

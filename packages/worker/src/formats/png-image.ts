@@ -1,7 +1,7 @@
+import { inSrgb } from '../pixels/convert-colours.ts'
+import type { OpenedImage, OpenLimits } from '../pixels/opened-image.ts'
 import { readPngColours } from '../structure/colour-coding.ts'
-import { inSrgb } from './convert-colours.ts'
 import { openLibvipsImage } from './libvips-image.ts'
-import type { OpenedImage, OpenLimits } from './opened-image.ts'
 
 /**
  * Reads the header of a PNG.

@@ -1,9 +1,9 @@
 import { AppError } from '@millrace/shared/service/app-error.ts'
+import type { OpenedImage, OpenLimits } from '../pixels/opened-image.ts'
 import type { Size } from '../pixels/raster.ts'
-import { extractPreview, type RawPreview, readRawStructure } from '../structure/raw-structure.ts'
+import { extractPreview, type RawPreview, readRawStructure } from '../tiff/raw-structure.ts'
 import { imageKindNames, type RawKind } from './image-kind.ts'
 import { openLibvipsImage } from './libvips-image.ts'
-import type { OpenedImage, OpenLimits } from './opened-image.ts'
 
 /** A preview is the picture if its longer side has this many pixels, or half of the raw data's. */
 const minPreviewSide = 1_000

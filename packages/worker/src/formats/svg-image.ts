@@ -1,11 +1,11 @@
 import { AppError } from '@millrace/shared/service/app-error.ts'
 import type { Sharp } from 'sharp'
+import type { OpenedImage, OpenLimits, Selection } from '../pixels/opened-image.ts'
+import { formatCount } from '../pixels/pixel-limit.ts'
 import type { Size } from '../pixels/raster.ts'
 import { sharp, withSvgLoader } from '../pixels/sharp-setup.ts'
 import { checkSvg, maxSvgElements, readableSvg, type SvgText } from '../structure/svg-structure.ts'
 import { structureError } from './corrupt-image.ts'
-import type { OpenedImage, OpenLimits, Selection } from './opened-image.ts'
-import { formatCount } from './pixel-limit.ts'
 
 /** libxml2's limit of elements that contain each other. */
 const maxLevels = 256

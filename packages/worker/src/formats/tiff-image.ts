@@ -1,13 +1,13 @@
 import { AppError } from '@millrace/shared/service/app-error.ts'
 import type { Sharp } from 'sharp'
+import type { OpenedImage, OpenLimits, Selection } from '../pixels/opened-image.ts'
+import { checkPixels } from '../pixels/pixel-limit.ts'
 import { sharp } from '../pixels/sharp-setup.ts'
 import { rewriteTiff } from '../pixels/tiff-samples.ts'
-import { needsOwnSamples, readTiffEncoding, type TiffEncoding } from '../structure/tiff-encoding.ts'
-import { countTiffPages } from '../structure/tiff-structure.ts'
+import { needsOwnSamples, readTiffEncoding, type TiffEncoding } from '../tiff/tiff-encoding.ts'
+import { countTiffPages } from '../tiff/tiff-structure.ts'
 import { corruptImage } from './corrupt-image.ts'
 import { checkFile, openLibvipsImage } from './libvips-image.ts'
-import type { OpenedImage, OpenLimits, Selection } from './opened-image.ts'
-import { checkPixels } from './pixel-limit.ts'
 
 /**
  * Reads the header of a TIFF. libvips decodes it, except for samples that it would show in wrong colours: those are

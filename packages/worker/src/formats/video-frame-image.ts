@@ -1,10 +1,10 @@
 import { AppError } from '@millrace/shared/service/app-error.ts'
+import { readVideoFrame, uprightSize } from '../headers/video-frame.ts'
+import type { videoFrameKind } from '../headers/video-frame-kind.ts'
 import { decodeFrame } from '../media/run-ffmpeg.ts'
+import type { OpenedImage, OpenLimits } from '../pixels/opened-image.ts'
+import { checkPixels } from '../pixels/pixel-limit.ts'
 import { openRaster } from '../pixels/raster.ts'
-import { readVideoFrame, uprightSize } from '../structure/video-frame.ts'
-import type { videoFrameKind } from '../structure/video-frame-kind.ts'
-import type { OpenedImage, OpenLimits } from './opened-image.ts'
-import { checkPixels } from './pixel-limit.ts'
 
 /**
  * Opens a frame of a video, which ffmpeg decodes.

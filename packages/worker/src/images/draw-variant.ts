@@ -1,7 +1,7 @@
 import type { CompleteRecipe } from '@millrace/shared/presets/complete-recipe.ts'
 import type { Focus } from '@millrace/shared/presets/focus.ts'
 import type { Sharp } from 'sharp'
-import { hasThumbnail } from '../structure/exif-thumbnail.ts'
+import { hasThumbnail } from '../tiff/exif-thumbnail.ts'
 import type { Copyright } from './copyright.ts'
 import { placeOf } from './place-of.ts'
 import type { VariantPlan } from './variant-size.ts'

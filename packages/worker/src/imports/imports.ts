@@ -1,7 +1,7 @@
 import type { S3Client } from '@aws-sdk/client-s3'
 import { createPublicAddress } from '@millrace/shared/imports/public-address.ts'
-import { createAbortMultipartUploads } from '@millrace/shared/ledger/abort-multipart-uploads.ts'
 import type { Lifecycle } from '@millrace/shared/lifecycle/lifecycle.ts'
+import { createAbortMultipartUploads } from '@millrace/shared/parts/abort-multipart-uploads.ts'
 import { createFetchSource } from './fetch-source.ts'
 import { createFinishImport } from './finish-import.ts'
 import { createImportUpload } from './import-upload.ts'

@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http'
+import { createMinimumRate } from '@millrace/shared/network/minimum-rate.ts'
 import { AppError } from '@millrace/shared/service/app-error.ts'
-import { createMinimumRate } from '@millrace/shared/service/minimum-rate.ts'
 
 /** How often the bytes of a source are counted in a window. */
 const countsPerWindow = 10

@@ -6,7 +6,7 @@ import {
   MkvOutputFormat,
   Output,
 } from 'mediabunny'
-import { type FrameGeometry, writeVideoFrame } from '../structure/video-frame.ts'
+import { type FrameGeometry, writeVideoFrame } from '../headers/video-frame.ts'
 
 /** Limit of a picture that is taken out of a file, in bytes. A key frame of 8K has some 5 MB. */
 export const maxPictureBytes = 16 * 1024 ** 2

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { type FrameGeometry, uprightSize } from '../structure/video-frame.ts'
+import { type FrameGeometry, uprightSize } from '../headers/video-frame.ts'
 
 /** CPU time in which ffmpeg decodes one frame, in s. A frame of 8K takes some two seconds. */
 const cpuSeconds = 30

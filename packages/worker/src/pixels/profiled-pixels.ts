@@ -1,7 +1,7 @@
 import type { Sharp } from 'sharp'
 import type { Size } from '../pixels/raster.ts'
 import { sharp } from '../pixels/sharp-setup.ts'
-import { bytes, long, short, type TiffEntry, tiffDirectory } from '../structure/write-tiff.ts'
+import { bytes, long, short, type TiffEntry, tiffDirectory } from '../tiff/write-tiff.ts'
 
 /** libvips reads this many rows at a time. */
 const rowsPerStrip = 64

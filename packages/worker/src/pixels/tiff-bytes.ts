@@ -1,7 +1,7 @@
 import { inflateSync, zstdDecompressSync } from 'node:zlib'
 import { AppError } from '@millrace/shared/service/app-error.ts'
-import { blocksOf, openDirectory, tags, type WrittenValue } from '../structure/tiff-directory.ts'
-import { compressions, photometrics, sampleFormats, type TiffEncoding } from '../structure/tiff-encoding.ts'
+import { blocksOf, openDirectory, tags, type WrittenValue } from '../tiff/tiff-directory.ts'
+import { compressions, photometrics, sampleFormats, type TiffEncoding } from '../tiff/tiff-encoding.ts'
 import { libraryPixelLimit } from './library-pixel-limit.ts'
 import { sharp } from './sharp-setup.ts'
 

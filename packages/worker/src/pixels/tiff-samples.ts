@@ -1,6 +1,6 @@
 import { bitOffset, type Plane, readPlanes } from '../pixels/tiff-bytes.ts'
-import { colourCount, photometrics, sampleFormats, type TiffEncoding } from '../structure/tiff-encoding.ts'
-import { writePlainTiff } from '../structure/write-tiff.ts'
+import { colourCount, photometrics, sampleFormats, type TiffEncoding } from '../tiff/tiff-encoding.ts'
+import { writePlainTiff } from '../tiff/write-tiff.ts'
 
 /** The largest value of a sample that is written. */
 const full = 0xffff

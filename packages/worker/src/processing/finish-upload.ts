@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from 'node:util'
+import type { Erasures } from '@millrace/shared/erasure/erasures.ts'
+import type { Withdrawals } from '@millrace/shared/erasure/withdrawals.ts'
 import type { Edits } from '@millrace/shared/ledger/edits.ts'
-import type { Erasures } from '@millrace/shared/ledger/erasures.ts'
 import type { Evidence } from '@millrace/shared/ledger/evidence.ts'
 import {
   canChange,
@@ -14,7 +15,6 @@ import {
   withEvent,
 } from '@millrace/shared/ledger/manifest.ts'
 import type { OriginalVersions } from '@millrace/shared/ledger/original-versions.ts'
-import type { Withdrawals } from '@millrace/shared/ledger/withdrawals.ts'
 import type { FinishErasure } from '@millrace/shared/lifecycle/finish-erasure.ts'
 import type { RemoveRejectedBytes } from '@millrace/shared/lifecycle/remove-rejected-bytes.ts'
 import { AppError, type ErrorCode } from '@millrace/shared/service/app-error.ts'

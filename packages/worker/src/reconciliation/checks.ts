@@ -1,4 +1,4 @@
-import { isOutage } from '@millrace/shared/service/outage.ts'
+import { isOutage } from '@millrace/shared/connections/outage.ts'
 import type { UploadAddress } from '@millrace/shared/uploads/upload-address.ts'
 import type { Logger } from 'pino'
 import type { FindingKind, Findings } from './findings.ts'

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { createRedisLease } from '@millrace/shared/service/redis-lease.ts'
+import { createRedisLease } from '@millrace/shared/connections/redis-lease.ts'
 import { createRepeatedWork } from '@millrace/shared/service/repeated-work.ts'
 import type { Redis } from 'ioredis'
 import type { Logger } from 'pino'

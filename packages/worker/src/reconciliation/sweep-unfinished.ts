@@ -3,7 +3,7 @@ import {
   type ListMultipartUploadsCommandOutput,
   type S3Client,
 } from '@aws-sdk/client-s3'
-import type { EraseUnfinished } from '@millrace/shared/ledger/erase-objects.ts'
+import type { EraseUnfinished } from '@millrace/shared/erasure/erase-objects.ts'
 import {
   originalsPrefix,
   parseAnnouncementKey,

@@ -1,4 +1,4 @@
-import type { RedisMemory } from '@millrace/shared/service/redis-memory.ts'
+import type { RedisMemory } from '@millrace/shared/connections/redis-memory.ts'
 import { memoryBudget, minFinishedLifeMs } from '@millrace/shared/uploads/memory-budget.ts'
 import { recordKeysPattern } from '@millrace/shared/uploads/upload-records.ts'
 import type { Redis } from 'ioredis'

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
+import { createRedisLease } from '@millrace/shared/connections/redis-lease.ts'
 import { outboxTenantEnd, parseOutboxKey } from '@millrace/shared/ledger/object-keys.ts'
-import { createRedisLease } from '@millrace/shared/service/redis-lease.ts'
 import { createRepeatedWork } from '@millrace/shared/service/repeated-work.ts'
 import type { DeliveryQueue } from '@millrace/shared/webhooks/delivery-queue.ts'
 import type { Outbox } from '@millrace/shared/webhooks/outbox.ts'

@@ -1,4 +1,4 @@
-import { redisScript, runScript } from '@millrace/shared/service/redis-script.ts'
+import { redisScript, runScript } from '@millrace/shared/connections/redis-script.ts'
 import type { Redis } from 'ioredis'
 
 /** How requests to a webhook are limited. Times in ms. */

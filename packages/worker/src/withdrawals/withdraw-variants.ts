@@ -1,8 +1,8 @@
 import { hash } from 'node:crypto'
+import type { ListedWithdrawal, Withdrawals } from '@millrace/shared/erasure/withdrawals.ts'
 import type { Manifests } from '@millrace/shared/ledger/manifest.ts'
 import { uploadVariantsPrefix, variantsPrefix } from '@millrace/shared/ledger/object-keys.ts'
 import type { StoredVariants } from '@millrace/shared/ledger/stored-variants.ts'
-import type { ListedWithdrawal, Withdrawals } from '@millrace/shared/ledger/withdrawals.ts'
 import type { InvalidateCdn } from './invalidate-cdn.ts'
 
 /** CloudFront works on this many paths with a wildcard at a time (CloudFront Developer Guide, "Quotas on invalidations"). */

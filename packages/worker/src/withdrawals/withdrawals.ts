@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
+import { createRedisLease } from '@millrace/shared/connections/redis-lease.ts'
 import type { Lifecycle } from '@millrace/shared/lifecycle/lifecycle.ts'
-import { createRedisLease } from '@millrace/shared/service/redis-lease.ts'
 import { createRepeatedWork } from '@millrace/shared/service/repeated-work.ts'
 import type { Redis } from 'ioredis'
 import type { Logger } from 'pino'

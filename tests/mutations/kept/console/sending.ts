@@ -31,7 +31,7 @@ export const mutations: readonly KeptMutation[] = [
   },
   {
     name: 'a record that is written again loses its upload',
-    file: `${room}/kept-files.ts`,
+    file: 'packages/console/src/sending/kept/kept-files.ts',
     before: '      ...(uploadId !== undefined && { uploadId }),\n',
     after: '',
     effect: 'After a reload, "Forget" leaves the upload in S3 until it expires.',
@@ -39,7 +39,7 @@ export const mutations: readonly KeptMutation[] = [
   },
   {
     name: 'a record that is written again loses its pause',
-    file: `${room}/kept-files.ts`,
+    file: 'packages/console/src/sending/kept/kept-files.ts',
     before: "      ...(phase === 'paused' && { isPaused: true }),\n",
     after: '',
     effect: 'After a reload the page sends a file that the user had paused.',

@@ -27,4 +27,20 @@ export const mutations: readonly KeptMutation[] = [
     effect: 'A turned animation runs at another speed.',
     tests: ['worker/formats/animations.test.ts'],
   },
+  {
+    name: 'limits: exactly the limit of pixels is refused',
+    file: `${room}/pixel-limit.ts`,
+    before: 'if (pixels <= maxPixels) return',
+    after: 'if (pixels < maxPixels) return',
+    effect: 'An image at the documented limit of pixels is rejected.',
+    tests: ['worker/structure/part-limits.test.ts'],
+  },
+  {
+    name: 'limits: the pixels of one frame count only',
+    file: `${room}/pixel-limit.ts`,
+    before: 'const pixels = width * height * frames',
+    after: 'const pixels = width * height',
+    effect: 'An animation takes as many times the memory as it has frames.',
+    tests: ['worker/formats/animations.test.ts'],
+  },
 ]

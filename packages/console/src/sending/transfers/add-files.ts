@@ -1,13 +1,13 @@
 import { type AddedFile, filenameOf } from '../added-file.ts'
+import type { InterruptedFiles } from '../kept/interrupted-files.ts'
+import type { KeptFiles } from '../kept/kept-files.ts'
+import type { TotalRate } from '../network/total-rate.ts'
 import { isDone, type SendingFile } from '../sending-file.ts'
 import type { Batches } from './batches.ts'
 import type { Cancellation } from './cancellation.ts'
-import type { InterruptedFiles } from './interrupted-files.ts'
-import type { KeptFiles } from './kept-files.ts'
 import type { SendFailures } from './send-failures.ts'
 import type { SendTasks } from './send-tasks.ts'
 import type { SendingList } from './sending-list.ts'
-import type { TotalRate } from './total-rate.ts'
 
 /**
  * Adds files to the list.

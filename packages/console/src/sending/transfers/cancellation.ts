@@ -1,6 +1,6 @@
 import type { Client } from '@millrace/client'
+import type { InterruptedFiles } from '../kept/interrupted-files.ts'
 import { isDone, isUnsent, needsAttention } from '../sending-file.ts'
-import type { InterruptedFiles } from './interrupted-files.ts'
 import type { SendTasks } from './send-tasks.ts'
 import type { SendingList } from './sending-list.ts'
 

@@ -1,9 +1,9 @@
+import type { Connection, ConnectionState } from '../network/connection.ts'
+import type { TotalRate } from '../network/total-rate.ts'
 import { isActive } from '../sending-file.ts'
-import type { Connection, ConnectionState } from './connection.ts'
 import type { SendFailures } from './send-failures.ts'
 import type { SendTasks } from './send-tasks.ts'
 import type { SendingList } from './sending-list.ts'
-import type { TotalRate } from './total-rate.ts'
 
 /** A file without progress for this long makes the page ask whether the API answers, in ms. */
 const stalledMs = 3_000

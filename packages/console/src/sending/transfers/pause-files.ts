@@ -1,5 +1,5 @@
+import type { InterruptedFiles } from '../kept/interrupted-files.ts'
 import { isUnsent } from '../sending-file.ts'
-import type { InterruptedFiles } from './interrupted-files.ts'
 import type { SendTasks } from './send-tasks.ts'
 import type { SendingList } from './sending-list.ts'
 

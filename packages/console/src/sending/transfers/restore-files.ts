@@ -1,11 +1,11 @@
 import type { Client } from '@millrace/client'
-import { askToRead, mayRead } from '../file-handles.ts'
+import { askToRead, mayRead } from '../kept/file-handles.ts'
+import type { InterruptedFile, InterruptedFiles } from '../kept/interrupted-files.ts'
+import type { KeptFiles } from '../kept/kept-files.ts'
 import type { SendingFile } from '../sending-file.ts'
 import type { AddFiles } from './add-files.ts'
 import type { Batches } from './batches.ts'
 import { describeFailure } from './describe-failure.ts'
-import type { InterruptedFile, InterruptedFiles } from './interrupted-files.ts'
-import type { KeptFiles } from './kept-files.ts'
 import type { SendingList } from './sending-list.ts'
 
 /**

@@ -1,8 +1,8 @@
+import type { InterruptedFiles } from '../kept/interrupted-files.ts'
+import { createBackoff } from '../network/backoff.ts'
+import type { Connection } from '../network/connection.ts'
 import type { SendingFile } from '../sending-file.ts'
-import { createBackoff } from './backoff.ts'
-import type { Connection } from './connection.ts'
 import { describeFailure } from './describe-failure.ts'
-import type { InterruptedFiles } from './interrupted-files.ts'
 import type { SendTasks } from './send-tasks.ts'
 import type { SendingList } from './sending-list.ts'
 

@@ -1,5 +1,5 @@
+import type { Connection } from '../network/connection.ts'
 import type { Cancellation } from './cancellation.ts'
-import type { Connection } from './connection.ts'
 import type { FollowUploads } from './follow-uploads.ts'
 import type { NetworkWaits } from './network-waits.ts'
 import { nextToSend } from './next-to-send.ts'

@@ -1,11 +1,11 @@
 import type { Client, Upload, UploadTask } from '@millrace/client'
+import type { InterruptedFiles } from '../kept/interrupted-files.ts'
+import type { KeptFiles } from '../kept/kept-files.ts'
+import type { Connection } from '../network/connection.ts'
+import type { TotalRate } from '../network/total-rate.ts'
+import { createTransferRate, type TransferRate } from '../network/transfer-rate.ts'
 import { isActive } from '../sending-file.ts'
-import type { Connection } from './connection.ts'
-import type { InterruptedFiles } from './interrupted-files.ts'
-import type { KeptFiles } from './kept-files.ts'
 import type { SendingList } from './sending-list.ts'
-import type { TotalRate } from './total-rate.ts'
-import { createTransferRate, type TransferRate } from './transfer-rate.ts'
 
 /** The last attempt to send a file. */
 type Attempt = {

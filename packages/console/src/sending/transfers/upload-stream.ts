@@ -1,5 +1,5 @@
 import type { Client, Upload, UploadProgress } from '@millrace/client'
-import { createBackoff } from './backoff.ts'
+import { createBackoff } from '../network/backoff.ts'
 
 /** What is told of the owner's uploads. */
 export type UploadListener = {
