@@ -1,5 +1,11 @@
 import { randomUUID } from 'node:crypto'
+import { EventEmitter, once } from 'node:events'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { startRedisServer } from '@millrace/local/cloud/redis-server.ts'
 import { connectBlockingRedis, connectRedis } from '@millrace/shared/connections/connections.ts'
+import { isOutOfMemory } from '@millrace/shared/connections/outage.ts'
 import { createLog } from '@millrace/shared/service/log.ts'
 import { createQueueWorker } from '@millrace/worker/jobs/queue-worker.ts'
 import { Queue } from 'bullmq'
@@ -131,6 +137,43 @@ test('a worker takes eight more jobs for each slot while its jobs wait, and no m
   }
   await worker.drain(10_000)
   assert.is(jobs.most(), 9)
+})
+
+test('a worker asks a full Redis for jobs once a second, and goes on when there is memory', async () => {
+  const directory = await mkdtemp(join(tmpdir(), 'millrace-full-'))
+  const server = await startRedisServer({ directory })
+  const [commands, blocking] = [connectRedis(server.url, log), connectBlockingRedis(server.url, log)]
+  const jobs = holdJobs()
+  const errors = new EventEmitter()
+  const refusedAtMs: number[] = []
+  const warn = ({ err }: { err: unknown }) => {
+    if (isOutOfMemory(err)) refusedAtMs.push(performance.now())
+    errors.emit('error logged')
+  }
+  const worker = createQueueWorker({
+    ...{ queueName: 'q', redis: blocking, prefix, slots: 1 },
+    processor: jobs.processor,
+    log: Object.assign(createLog({ level: 'silent', instance: 'test' }), { warn }),
+  })
+  const filled = new Queue('q', { connection: commands, prefix })
+  try {
+    await filled.add('process-upload', {})
+    await commands.config('SET', 'maxmemory', '1')
+    await worker.start()
+    // Each time two commands are refused: one takes a job, one looks for stalled jobs.
+    while (refusedAtMs.length < 5) await once(errors, 'error logged')
+    const [first = 0, , , , fifth = 0] = refusedAtMs
+    assert.ok(fifth - first >= 1_900, `${fifth - first} ms`)
+    await commands.config('SET', 'maxmemory', '0')
+    await jobs.until(1)
+    jobs.release()
+  } finally {
+    await worker.drain(0)
+    await filled.close()
+    for (const connection of [commands, blocking]) connection.disconnect()
+    await server.close()
+    await rm(directory, { recursive: true })
+  }
 })
 
 test.run()

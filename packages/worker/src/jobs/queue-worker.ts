@@ -1,4 +1,5 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
+import { isOutage } from '@millrace/shared/connections/outage.ts'
 import type { JobName } from '@millrace/shared/jobs/job-name.ts'
 import { noTracing, type Tracing } from '@millrace/shared/tracing/tracing.ts'
 import { Worker } from 'bullmq'
@@ -16,6 +17,12 @@ const stalledIntervalMs = 5_000
 
 /** How many jobs may wait within a worker, for each slot. They could be taken by another worker. */
 const maxWaitingPerSlot = 8
+
+/**
+ * How long no job is taken after Redis refused a command, as it does while it is full or loading, in ms. BullMQ waits only if the
+ * connection is lost: otherwise it would ask again at once, a thousand times a second.
+ */
+const refusedPauseMs = 1_000
 
 /**
  * Runs a queue's jobs.
@@ -49,9 +56,25 @@ export function createQueueWorker(deps: {
     autorun: false,
     ...(telemetry && { telemetry }),
   })
-  worker.on('error', (error) => log.warn({ err: error, event: 'queue-error' }, 'queue worker failed'))
+  /** Set while no job is taken because Redis refused a command. */
+  let pausing: NodeJS.Timeout | undefined
+  worker.on('error', (error) => {
+    log.warn({ err: error, event: 'queue-error' }, 'queue worker failed')
+    if (error.name === 'ReplyError' && isOutage(error)) pauseShortly()
+  })
   worker.on('stalled', (jobId) => log.warn({ event: 'stalled', jobId }, 'job stalled: its worker was lost'))
   let running: Promise<void> = Promise.resolve()
+
+  /** Takes no jobs for `refusedPauseMs`. Active ones go on. */
+  function pauseShortly(): void {
+    if (pausing || worker.closing) return
+    // Neither promise has a rejection.
+    outsideOfJobs(() => void worker.pause(true))
+    pausing = setTimeout(() => {
+      pausing = undefined
+      if (!worker.closing) outsideOfJobs(() => void worker.resume())
+    }, refusedPauseMs)
+  }
 
   return {
     /**
@@ -77,6 +100,7 @@ export function createQueueWorker(deps: {
      * @param deadlineMs in ms
      */
     async drain(deadlineMs: number): Promise<void> {
+      clearTimeout(pausing)
       const deadline = setTimeout(() => worker.cancelAllJobs('draining'), deadlineMs)
       try {
         await worker.close()

@@ -148,4 +148,20 @@ export const mutations: readonly KeptMutation[] = [
     effect: 'A worker holds jobs that others could run.',
     tests: ['worker/jobs/queue-worker.test.ts'],
   },
+  {
+    name: 'jobs: a full Redis is asked for jobs again at once',
+    file: `${room}/queue-worker.ts`,
+    before: "if (error.name === 'ReplyError' && isOutage(error)) pauseShortly()",
+    after: '',
+    effect: 'Each worker asks a thousand times a second, and logs each answer.',
+    tests: ['worker/jobs/queue-worker.test.ts'],
+  },
+  {
+    name: 'jobs: a worker that Redis refused never takes a job again',
+    file: `${room}/queue-worker.ts`,
+    before: 'if (!worker.closing) outsideOfJobs(() => void worker.resume())',
+    after: '',
+    effect: 'After Redis was full for a second, no upload is processed until the workers restart.',
+    tests: ['worker/jobs/queue-worker.test.ts'],
+  },
 ]
