@@ -75,6 +75,18 @@ test('identical bytes that are sent before a worker is there, and handled by two
   assert.equal((await fleet.manifests.read(address))?.arrival, upload.arrival)
 })
 
+test('a few versions of the same bytes stay until the upload is finished, and then one', async () => {
+  const address = await fleet.arrive(plain)
+  await fleet.arrive(plain, address)
+  await fleet.arrive(plain, address)
+  assert.is((await versionsOf(address)).length, 3)
+  await fleet.startWorker()
+  await sqs.deleted(3)
+  const { arrival } = await stored(address)
+  assert.equal(await versionsOf(address), [arrival?.versionId])
+  assert.equal((await fleet.manifests.read(address))?.arrival, arrival)
+})
+
 test('identical bytes are recognised after Redis lost the record', async () => {
   await fleet.startWorker()
   const address = await fleet.arrive(plain)

@@ -12,6 +12,11 @@ import { maxSendings, quotaHolder } from './further-versions.ts'
  * it was replaced: after a full day, with the rules of the next one.
  */
 const replacedLifeMs = 2 * 24 * 60 * 60 * 1000
+/**
+ * Up to so many versions of an unfinished upload are left as they are. A client whose responses get lost sends a file a few
+ * times. Somebody who sends it more often shall not fill the bucket until a worker has finished it.
+ */
+const maxUnfinishedVersions = 8
 
 /**
  * Decides which version of an original is the upload's, if a client sent its file several times, and deletes the versions
@@ -20,12 +25,16 @@ const replacedLifeMs = 2 * 24 * 60 * 60 * 1000
  * A signed form can be sent again until it expires. Each time S3 stores a version and sends an event. Otherwise twenty
  * sendings would be twenty versions outside of the quota and twenty jobs.
  *
- *   - identical bytes: one version is kept
+ *   - identical bytes: one version is kept, once the upload is finished
  *   - other bytes: they replace the earlier ones, up to `maxSendings`, and count against the quota until the lifecycle rule
  *     has deleted what they replaced. A version above the limit or the quota is deleted, and the earlier one stays
  *
- * The version that the record or the manifest names is never deleted: it may be served, and signed URLs name it. Without
- * one, the newest version is kept. So two workers that decide at the same time do not delete each other's version.
+ * The version that the record or the manifest names is kept: it may be served, and signed URLs name it. Without one, the
+ * newest version is kept.
+ *
+ * Of identical bytes, none is deleted before the manifest names the version that is kept. If Redis lost the record in
+ * between, two workers would decide differently, and each would delete the other's version. The event of each version is
+ * held until the manifest exists, and decides again then (`held-arrivals.ts`).
  */
 export function createSettleOriginal(deps: {
   originals: Pick<Originals, 'find'>
@@ -70,6 +79,7 @@ export function createSettleOriginal(deps: {
     const rejected = manifest ? discardedVersions(manifest) : []
     const kept: OriginalVersion[] = []
     const surplus: OriginalVersion[] = []
+    const identical: OriginalVersion[] = []
 
     for (const version of versions) {
       const before = kept.at(-1)
@@ -79,7 +89,7 @@ export function createSettleOriginal(deps: {
       if (rejected.includes(version.versionId)) {
         surplus.push(version)
       } else if (before && (isPreferred || !isFull) && (await haveSameBytes(address, version, before))) {
-        surplus.push(isPreferred ? before : version)
+        identical.push(isPreferred ? before : version)
         if (isPreferred) kept[kept.length - 1] = version
       } else if (
         !isFull &&
@@ -94,7 +104,10 @@ export function createSettleOriginal(deps: {
         surplus.push(version)
       }
     }
-    return { kept: kept.at(-1), surplus }
+    const last = kept.at(-1)
+    const isFinished = manifest !== undefined && manifest.arrival.versionId === last?.versionId
+    const deletesIdentical = isFinished || versions.length > maxUnfinishedVersions
+    return { kept: last, surplus: deletesIdentical ? [...surplus, ...identical] : surplus }
   }
 
   /**

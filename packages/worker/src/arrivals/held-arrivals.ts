@@ -197,6 +197,9 @@ export function createHeldArrivals(deps: {
     if (!upload) return false
     const stored = await records.find(upload.address).catch(undefinedIfUnreadable)
     if (!stored?.upload.arrival || !isSameArrival(stored.upload.arrival, upload.arrival)) return false
+    // Another version of the same bytes may be left: its event decides about it now that there is a manifest.
+    const isOther = key.versionId !== undefined && key.versionId !== upload.arrival.versionId
+    if (isOther && isFinished(stored.upload)) return false
     key.isDone = isFinished(stored.upload)
     return key.isDone || (upload.copyUntilMs ?? 0) > Date.now()
   }

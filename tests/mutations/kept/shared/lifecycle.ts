@@ -298,6 +298,22 @@ export const mutations: readonly KeptMutation[] = [
     tests: ['shared/lifecycle/receive-upload.test.ts'],
   },
   {
+    name: 'sent again: identical bytes are deleted before the upload is finished',
+    file: `${room}/settle-original.ts`,
+    before: 'const deletesIdentical = isFinished ||',
+    after: 'const deletesIdentical = true ||',
+    effect: 'Two workers, one of which Redis told another version, delete both.',
+    tests: ['shared/lifecycle/sent-within-a-second.test.ts'],
+  },
+  {
+    name: 'sent again: identical bytes are deleted when any manifest exists',
+    file: `${room}/settle-original.ts`,
+    before: 'const isFinished = manifest !== undefined && manifest.arrival.versionId === last?.versionId',
+    after: 'const isFinished = manifest !== undefined',
+    effect: 'The bytes that replace finished ones can be lost as above.',
+    tests: ['shared/lifecycle/sent-within-a-second.test.ts'],
+  },
+  {
     name: 'sent again: one version more is kept than may be',
     file: `${room}/settle-original.ts`,
     before: 'rejected.length + kept.length >= maxSendings',

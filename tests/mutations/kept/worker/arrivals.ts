@@ -267,4 +267,13 @@ export const mutations: readonly KeptMutation[] = [
     effect: 'After each scale-in, the messages of unfinished uploads stay hidden for longer.',
     tests: ['worker/arrivals/message-leases.test.ts'],
   },
+  {
+    name: 'held arrivals: the event of another version ends with the upload',
+    file: `${room}/held-arrivals.ts`,
+    before: 'if (isOther && isFinished(stored.upload)) return false',
+    after: '',
+    effect:
+      'Versions of the same bytes stay in S3 for ever, and the lifecycle rule deletes the one that is served.',
+    tests: ['worker/arrivals/sent-again.test.ts'],
+  },
 ]
