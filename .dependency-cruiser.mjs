@@ -49,7 +49,7 @@ const packages = {
       'signing',
       'tenants',
       'listing',
-      'announcements',
+      'announcing',
       'uploads',
       'downloads',
       'direct',

@@ -7,9 +7,9 @@ export const slowCpuMs = 6_000
  * have become slow and are missing here.
  */
 export const slowFiles: Record<string, number> = {
-  'api/announcements/idempotency-crash.test.ts': 29,
-  'api/announcements/multipart-upload.test.ts': 11,
-  'api/announcements/redis-bound.test.ts': 15,
+  'api/announcing/idempotency-crash.test.ts': 29,
+  'api/announcing/multipart-upload.test.ts': 11,
+  'api/announcing/redis-bound.test.ts': 15,
   'api/direct/buffered-bytes.test.ts': 37,
   'api/direct/direct-upload-memory.test.ts': 13,
   'api/direct/direct-upload.test.ts': 12,

@@ -70,7 +70,7 @@ const sound = {
   'packages/api/src/requests/problem.ts':
     "import { log } from '@millrace/shared/service/log.ts'\nexport const problem = log\n",
   'packages/api/src/uploads/start.ts':
-    "import { problem } from '../http/problem.ts'\nexport type Start = string\nexport const start = problem\n",
+    "import { problem } from '../requests/problem.ts'\nexport type Start = string\nexport const start = problem\n",
   'packages/api/src/app.ts': "import { start } from './uploads/start.ts'\nexport const app = start\n",
   'stacks/bucket.ts':
     "import type { Key } from '@millrace/shared/ledger/keys.ts'\nexport type Prefix = Key\n",
@@ -197,7 +197,7 @@ const cases: Record<string, Case> = {
   'a room without an entry may not import': {
     files: {
       'packages/api/src/new-room/q.ts':
-        "import { problem } from '../http/problem.ts'\nexport default problem\n",
+        "import { problem } from '../requests/problem.ts'\nexport default problem\n",
     },
     violation: ['unlisted', 'packages/api/src/new-room/q.ts', 'packages/api/src/requests/problem.ts'],
   },

@@ -186,11 +186,11 @@ export const neededRights: Record<string, Record<string, Needs>> = {
     HeadObjectCommand: on('unfinished', 'GetObject'),
     GetObjectCommand: on('unfinished', 'GetObject'),
   },
-  'api/src/announcements/find-lost-id.ts': {
+  'api/src/announcing/find-lost-id.ts': {
     paginateListObjectsV2: list,
     paginateMultipartUploads: listUploads,
   },
-  'api/src/announcements/multipart-uploads.ts': {
+  'api/src/announcing/multipart-uploads.ts': {
     CreateMultipartUploadCommand: on('originals', 'PutObject'),
     paginateMultipartUploads: listUploads,
     AbortMultipartUploadCommand: on('originals', 'AbortMultipartUpload'),

@@ -12,6 +12,7 @@ import { createDeliveryQueue } from '@millrace/shared/webhooks/delivery-queue.ts
 import type { Logger } from 'pino'
 import packageJson from '../package.json' with { type: 'json' }
 import { registerAdmin } from './admin/admin.ts'
+import { createAnnouncing } from './announcing/announcing.ts'
 import type { Config } from './config.ts'
 import { consoleRoutes } from './console/console-routes.ts'
 import { registerDirectUpload } from './direct/direct.ts'
@@ -22,6 +23,7 @@ import type { Api } from './http/api.ts'
 import { createHttp, type TraceRequests } from './http/http.ts'
 import { createIdentity } from './identity/identity.ts'
 import { limitRequests } from './limits/limits.ts'
+import { createListing } from './listing/listing.ts'
 import { createApiMetrics } from './metrics/metrics.ts'
 import { metricsRoutes } from './metrics/metrics-routes.ts'
 import { openapiRoutes } from './openapi/openapi-routes.ts'
@@ -129,7 +131,9 @@ export async function createApp(
     tenantUsers,
   })
   const { tokenUse } = tenants
-  const uploads = createUploads({ ...base, lifecycle, queues, signing, owner, tokenUse, closing })
+  const announcing = createAnnouncing({ ...base, lifecycle, queues, signing, owner, tokenUse })
+  const listing = createListing({ ...base, lifecycle, owner, closing })
+  const uploads = createUploads({ ...base, lifecycle, announcing, listing, queues, owner, tokenUse })
   const uploadsAtOnce = createBudget({
     unit: 'files being sent',
     code: 'too_many_uploads',
@@ -140,6 +144,8 @@ export async function createApp(
     lifecycle,
     deliveryQueue,
     signing,
+    announcing,
+    listing,
     uploads,
     owner,
     tokenUse,

@@ -1,5 +1,5 @@
 import { S3Client } from '@aws-sdk/client-s3'
-import { createMultipartUploads } from '@millrace/api/announcements/multipart-uploads.ts'
+import { createMultipartUploads } from '@millrace/api/announcing/multipart-uploads.ts'
 import { createFormSigner } from '@millrace/api/signing/sign-form.ts'
 import { createPutSigner } from '@millrace/api/signing/sign-put.ts'
 import { createUrlSigner } from '@millrace/api/signing/sign-url.ts'

@@ -4,7 +4,7 @@ import {
   createWithIdempotencyKey,
   type KeyedId,
   keyedAgeMs,
-} from '@millrace/api/announcements/idempotency-key.ts'
+} from '@millrace/api/announcing/idempotency-key.ts'
 import { registerErrorHandler } from '@millrace/api/requests/problem.ts'
 import { connectRedis } from '@millrace/shared/connections/connections.ts'
 import { AppError, type ErrorCode } from '@millrace/shared/service/app-error.ts'

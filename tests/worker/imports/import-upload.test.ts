@@ -5,7 +5,7 @@ import {
   ListMultipartUploadsCommand,
   ListObjectVersionsCommand,
 } from '@aws-sdk/client-s3'
-import type { ImportRequest } from '@millrace/api/announcements/start-import.ts'
+import type { ImportRequest } from '@millrace/api/announcing/start-import.ts'
 import { createEraseObjects, createListErasable } from '@millrace/shared/erasure/erase-objects.ts'
 import { createErasures } from '@millrace/shared/erasure/erasures.ts'
 import { importQueueName } from '@millrace/shared/jobs/import-upload-job.ts'

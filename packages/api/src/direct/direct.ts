@@ -1,6 +1,7 @@
 import type { Lifecycle } from '@millrace/shared/lifecycle/lifecycle.ts'
 import type { Budget } from '@millrace/shared/network/budget.ts'
 import type { Logger } from 'pino'
+import type { Announcing } from '../announcing/announcing.ts'
 import type { Api } from '../http/api.ts'
 import type { RequestOwner } from '../identity/request-owner.ts'
 import type { TokenUse } from '../tenants/token-use.ts'
@@ -20,10 +21,8 @@ export function registerDirectUpload(
   scope: Api,
   deps: {
     lifecycle: Pick<Lifecycle, 'records' | 'quota' | 'storeOriginal' | 'receiveUpload'>
-    uploads: Pick<
-      Uploads,
-      'admitUpload' | 'abortMultipartUploads' | 'withIdempotencyKey' | 'eraseOwnUpload' | 'viewUpload'
-    >
+    announcing: Pick<Announcing, 'admitUpload' | 'abortMultipartUploads' | 'withIdempotencyKey'>
+    uploads: Pick<Uploads, 'eraseOwnUpload' | 'viewUpload'>
     owner: RequestOwner
     tokenUse: TokenUse
     uploadsAtOnce: Budget
@@ -32,7 +31,8 @@ export function registerDirectUpload(
   },
 ): void {
   const { records, quota, storeOriginal, receiveUpload } = deps.lifecycle
-  const { admitUpload, abortMultipartUploads, withIdempotencyKey, eraseOwnUpload, viewUpload } = deps.uploads
+  const { admitUpload, abortMultipartUploads, withIdempotencyKey } = deps.announcing
+  const { eraseOwnUpload, viewUpload } = deps.uploads
   const { maxUploadBytes, uploadIdleTimeoutMs, minUploadBytesPerSecond } = deps.config
   const directUpload = createDirectUpload({
     records,

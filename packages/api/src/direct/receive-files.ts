@@ -1,7 +1,7 @@
 import type { Budget } from '@millrace/shared/network/budget.ts'
 import { AppError } from '@millrace/shared/service/app-error.ts'
 import type { FastifyRequest } from 'fastify'
-import type { KeyedId, WithIdempotencyKey } from '../announcements/idempotency-key.ts'
+import type { KeyedId, WithIdempotencyKey } from '../announcing/idempotency-key.ts'
 import { budgetHolder } from '../identity/budget-holder.ts'
 import type { UploadView, ViewUpload } from '../uploads/upload-view.ts'
 import type { DirectUpload } from './direct-upload.ts'

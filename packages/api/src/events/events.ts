@@ -6,6 +6,7 @@ import type { Logger } from 'pino'
 import type { Api } from '../http/api.ts'
 import type { EndedIdentities } from '../identity/ended-identities.ts'
 import type { RequestOwner } from '../identity/request-owner.ts'
+import type { Listing } from '../listing/listing.ts'
 import type { EventStreams } from '../streams/server-sent-events.ts'
 import type { Uploads } from '../uploads/uploads.ts'
 import { eventRoutes } from './event-routes.ts'
@@ -28,7 +29,8 @@ export function registerEvents(
     prefix: string
     log: Logger
     lifecycle: Pick<Lifecycle, 'records' | 'lookup' | 'epoch'>
-    uploads: Pick<Uploads, 'findOwnUpload' | 'listUploads' | 'viewUpload'>
+    listing: Pick<Listing, 'listUploads'>
+    uploads: Pick<Uploads, 'findOwnUpload' | 'viewUpload'>
     owner: RequestOwner
     eventStreams: EventStreams
     endedIdentities: EndedIdentities
@@ -37,7 +39,8 @@ export function registerEvents(
 ): void {
   const { subscriber, prefix, log, owner, eventStreams, endedIdentities, tenantUsers } = deps
   const { records, lookup, epoch } = deps.lifecycle
-  const { findOwnUpload, listUploads, viewUpload } = deps.uploads
+  const { listUploads } = deps.listing
+  const { findOwnUpload, viewUpload } = deps.uploads
   const heartbeat = createSubscriberHeartbeat(deps)
   scope.addHook('onReady', async () => heartbeat.start())
   scope.addHook('onClose', async () => heartbeat.stop())

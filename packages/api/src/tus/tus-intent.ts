@@ -1,5 +1,5 @@
 import type { UploadIntent } from '@millrace/shared/uploads/upload.ts'
-import { readUnsizedAnnouncement } from '../announcements/announcement.ts'
+import { readUnsizedAnnouncement } from '../announcing/announcement.ts'
 import type { TusMetadata } from './tus-metadata.ts'
 
 /**

@@ -13,7 +13,7 @@ import { createUploadPart } from '@millrace/shared/parts/upload-part.ts'
 import { AppError } from '@millrace/shared/service/app-error.ts'
 import type { UploadIntent } from '@millrace/shared/uploads/upload.ts'
 import type { UploadAddress } from '@millrace/shared/uploads/upload-address.ts'
-import type { Part } from '../announcements/multipart-uploads.ts'
+import type { Part } from '../announcing/multipart-uploads.ts'
 
 /** Name of the object metadata of unfinished bytes that contains their part number. */
 const partNumberName = 'part-number'

@@ -10,8 +10,8 @@ import {
   type UploadIntent,
 } from '@millrace/shared/uploads/upload.ts'
 import type { UploadAddress } from '@millrace/shared/uploads/upload-address.ts'
-import type { AdmitUpload, UploadHolder } from '../announcements/admit-upload.ts'
-import type { MultipartUploads, Part } from '../announcements/multipart-uploads.ts'
+import type { AdmitUpload, UploadHolder } from '../announcing/admit-upload.ts'
+import type { MultipartUploads, Part } from '../announcing/multipart-uploads.ts'
 import type { TusParts, Unfinished } from './tus-parts.ts'
 import type { UnsizedUploads } from './tus-unsized.ts'
 

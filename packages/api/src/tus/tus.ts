@@ -4,6 +4,7 @@ import type { Lifecycle } from '@millrace/shared/lifecycle/lifecycle.ts'
 import type { Budget } from '@millrace/shared/network/budget.ts'
 import type { Redis } from 'ioredis'
 import type { Logger } from 'pino'
+import type { Announcing } from '../announcing/announcing.ts'
 import type { Api } from '../http/api.ts'
 import type { RequestOwner } from '../identity/request-owner.ts'
 import type { Uploads } from '../uploads/uploads.ts'
@@ -43,7 +44,8 @@ export function registerTus(
       | 'finishErasure'
       | 'eraseUnfinished'
     >
-    uploads: Pick<Uploads, 'admitUpload' | 'multipartUploads' | 'eraseUpload'>
+    announcing: Pick<Announcing, 'admitUpload' | 'multipartUploads'>
+    uploads: Pick<Uploads, 'eraseUpload'>
     owner: RequestOwner
     uploadsAtOnce: Budget
     config: { maxUploadBytes: number; uploadIdleTimeoutMs: number; minUploadBytesPerSecond: number }
@@ -53,7 +55,8 @@ export function registerTus(
   const { redis, subscriber, prefix, s3, streamingS3, bucket, log, owner, closing } = deps
   const { records, lookup, quota, sendParts, receiveUpload, isErased, finishErasure, eraseUnfinished } =
     deps.lifecycle
-  const { admitUpload, multipartUploads, eraseUpload } = deps.uploads
+  const { admitUpload, multipartUploads } = deps.announcing
+  const { eraseUpload } = deps.uploads
   const { maxUploadBytes, uploadIdleTimeoutMs, minUploadBytesPerSecond } = deps.config
   const tusParts = createTusParts({ s3, streamingS3, bucket })
   const unsizedUploads = createUnsizedUploads({ records, quota, maxUploadBytes })

@@ -7,7 +7,7 @@ import type { UploadLookup } from '@millrace/shared/lifecycle/upload-lookup.ts'
 import { AppError } from '@millrace/shared/service/app-error.ts'
 import { laterEdit, type Upload, type UploadEdit, withEdit } from '@millrace/shared/uploads/upload.ts'
 import type { UploadRecords } from '@millrace/shared/uploads/upload-records.ts'
-import { checkMetadataLength } from '../announcements/check-intent.ts'
+import { checkMetadataLength } from '../announcing/check-intent.ts'
 
 /** How often a change is decided again, because another process changed the same upload meanwhile. */
 const attempts = 16

@@ -5,7 +5,7 @@ import type { Presets } from '@millrace/shared/presets/preset.ts'
 import { recipeVersion } from '@millrace/shared/presets/recipe-version.ts'
 import { AppError } from '@millrace/shared/service/app-error.ts'
 import { hasSameBytes, isFinished, type Upload } from '@millrace/shared/uploads/upload.ts'
-import { checkPreset } from '../announcements/check-intent.ts'
+import { checkPreset } from '../announcing/check-intent.ts'
 
 /** How many jobs a request may add. */
 export type Room = { left: number }

@@ -5,7 +5,7 @@ import type { Presets } from '@millrace/shared/presets/preset.ts'
 import { AppError } from '@millrace/shared/service/app-error.ts'
 import { hasSameBytes, isFinished, type Upload } from '@millrace/shared/uploads/upload.ts'
 import type { StoredUpload, UploadRecords } from '@millrace/shared/uploads/upload-records.ts'
-import { checkPreset } from '../announcements/check-intent.ts'
+import { checkPreset } from '../announcing/check-intent.ts'
 import { tooManyWaiting } from './reprocess-outdated.ts'
 
 /** Sends finished uploads to the workers again. */

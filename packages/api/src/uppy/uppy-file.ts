@@ -1,7 +1,7 @@
 import { AppError } from '@millrace/shared/service/app-error.ts'
 import type { UploadIntent } from '@millrace/shared/uploads/upload.ts'
 import Type, { type Static } from 'typebox'
-import { readAnnouncement } from '../announcements/announcement.ts'
+import { readAnnouncement } from '../announcing/announcement.ts'
 
 /** A file as Uppy describes it to Companion, with the fields that the page has set in its `meta`. */
 export const UppyFile = Type.Object({

@@ -1,3 +1,4 @@
+import type { Announcing } from '../announcing/announcing.ts'
 import type { Api } from '../http/api.ts'
 import type { RequestOwner } from '../identity/request-owner.ts'
 import type { Signing } from '../signing/signing.ts'
@@ -8,18 +9,17 @@ import { uppyRoutes } from './uppy-routes.ts'
 export function registerUppy(
   scope: Api,
   deps: {
-    uploads: Pick<
-      Uploads,
-      'findOwnUpload' | 'admitUpload' | 'multipartUploads' | 'completeUpload' | 'eraseUpload'
-    >
+    announcing: Pick<Announcing, 'admitUpload' | 'multipartUploads' | 'completeUpload'>
+    uploads: Pick<Uploads, 'findOwnUpload' | 'eraseUpload'>
     signing: Pick<Signing, 'signForm' | 'signatureLifeMs'>
     owner: RequestOwner
     config: { publicOrigin: string; publicPath: string }
   },
 ): void {
-  const { uploads, signing, owner, config } = deps
+  const { announcing, uploads, signing, owner, config } = deps
   scope.register(async (uppyScope: Api) =>
     uppyRoutes(uppyScope, {
+      ...announcing,
       ...uploads,
       owner,
       signForm: signing.signForm,

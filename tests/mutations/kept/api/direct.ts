@@ -9,7 +9,7 @@ export const mutations: readonly KeptMutation[] = [
     before: 'await quota.resize(upload, { from: intent.size, to: size }, Date.now() + directUploadLifeMs)',
     after: '',
     effect: 'A client stores more than its quota.',
-    tests: ['api/announcements/address-quota.test.ts'],
+    tests: ['api/announcing/address-quota.test.ts'],
   },
   {
     name: 'a file is stored before its form is whole',

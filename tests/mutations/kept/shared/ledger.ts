@@ -42,7 +42,7 @@ export const mutations: readonly KeptMutation[] = [
     before: 'export const objectMetadataLimitBytes = 2048',
     after: 'export const objectMetadataLimitBytes = 20480',
     effect: 'Announcements are accepted whose forms S3 refuses.',
-    tests: ['api/announcements/check-intent.test.ts'],
+    tests: ['api/announcing/check-intent.test.ts'],
   },
   {
     name: 'same second: versions are listed newest first',

@@ -1,4 +1,4 @@
-import { createNameNetworks } from '@millrace/api/announcements/name-networks.ts'
+import { createNameNetworks } from '@millrace/api/announcing/name-networks.ts'
 import { newApiKey } from '@millrace/api/credentials/api-keys.ts'
 import { Problem } from '@millrace/api/requests/problem.ts'
 import { arrivalGraceMs } from '@millrace/shared/uploads/upload.ts'

@@ -1,6 +1,6 @@
 import type { KeptMutation } from '../../mutation.ts'
 
-const room = 'packages/api/src/announcements'
+const room = 'packages/api/src/announcing'
 
 export const mutations: readonly KeptMutation[] = [
   {
@@ -9,7 +9,7 @@ export const mutations: readonly KeptMutation[] = [
     before: 'undoSteps.push({ name: "cancel the address\' reservation", run })',
     after: 'void run',
     effect: 'An outage of S3 uses up the daily quota of an address.',
-    tests: ['api/announcements/address-quota.test.ts'],
+    tests: ['api/announcing/address-quota.test.ts'],
   },
   {
     name: 'metadata: a file of exactly the limit is refused',
@@ -17,7 +17,7 @@ export const mutations: readonly KeptMutation[] = [
     before: 'intent.size > maxUploadBytes',
     after: 'intent.size >= maxUploadBytes',
     effect: 'The documented limit is one byte too high.',
-    tests: ['api/announcements/check-intent.test.ts'],
+    tests: ['api/announcing/check-intent.test.ts'],
   },
   {
     name: 'metadata: length is not checked when a file is announced',
@@ -25,7 +25,7 @@ export const mutations: readonly KeptMutation[] = [
     before: '    checkMetadataLength(intent)\n',
     after: '',
     effect: 'S3 refuses the form of an accepted announcement.',
-    tests: ['api/announcements/check-intent.test.ts'],
+    tests: ['api/announcing/check-intent.test.ts'],
   },
   {
     name: 'limits: the name of a network is not keyed',
@@ -33,7 +33,7 @@ export const mutations: readonly KeptMutation[] = [
     before: "createHmac('sha256', key)",
     after: "createHmac('sha256', key.subarray(0, 0))",
     effect: 'A copy of Redis tells who uploaded: all IPv4 addresses can be tried.',
-    tests: ['api/announcements/unfinished-limit.test.ts'],
+    tests: ['api/announcing/unfinished-limit.test.ts'],
   },
   {
     name: 'idempotency: a key belongs to its upload for 2.4 hours',
@@ -41,7 +41,7 @@ export const mutations: readonly KeptMutation[] = [
     before: 'const keyLifeMs = 24 * 60 * 60 * 1000',
     after: 'const keyLifeMs = 24 * 60 * 6 * 1000',
     effect: 'A client that retries in the evening uploads its file twice.',
-    tests: ['api/announcements/idempotency.test.ts'],
+    tests: ['api/announcing/idempotency.test.ts'],
   },
   {
     name: 'idempotency: each request makes the life of a key longer',
@@ -49,7 +49,7 @@ export const mutations: readonly KeptMutation[] = [
     before: "if redis.call('PTTL', KEYS[1]) < 0 then redis.call('PEXPIRE', KEYS[1], ARGV[1]) end",
     after: "redis.call('PEXPIRE', KEYS[1], ARGV[1])",
     effect: 'A key that is used daily belongs to the first upload for ever.',
-    tests: ['api/announcements/idempotency.test.ts'],
+    tests: ['api/announcing/idempotency.test.ts'],
   },
   {
     name: 'idempotency: a key is that of all owners',
@@ -57,7 +57,7 @@ export const mutations: readonly KeptMutation[] = [
     before: 'owner}}:idempotency:',
     after: "''}}:idempotency:",
     effect: 'A client with the key of another one gets that one’s upload id.',
-    tests: ['api/announcements/idempotency.test.ts'],
+    tests: ['api/announcing/idempotency.test.ts'],
   },
   {
     name: 'idempotency: another body continues the upload',
@@ -121,7 +121,7 @@ export const mutations: readonly KeptMutation[] = [
     before: "undoSteps.push({ name: 'cancel the reservation', run: () => quota.cancel(address) })",
     after: 'void quota.cancel',
     effect: 'An outage of S3 uses up the quota of its victims.',
-    tests: ['api/announcements/quota.test.ts'],
+    tests: ['api/announcing/quota.test.ts'],
   },
   {
     name: 'admission: a failure keeps the place of an unfinished upload',
@@ -129,7 +129,7 @@ export const mutations: readonly KeptMutation[] = [
     before: "undoSteps.push({ name: 'stop counting it', run: () => unfinished.remove(address, networks) })",
     after: 'void unfinished.remove',
     effect: 'An outage of S3 locks clients out until its announcements expire.',
-    tests: ['api/announcements/admission.test.ts'],
+    tests: ['api/announcing/admission.test.ts'],
   },
   {
     name: 'admission: a full Redis admits uploads',
@@ -137,7 +137,7 @@ export const mutations: readonly KeptMutation[] = [
     before: "if (isFull && !earlier) throw new AppError('storage_busy')",
     after: "if (isFull && earlier) throw new AppError('storage_busy')",
     effect: 'Redis runs out of memory, and uploads under way fail.',
-    tests: ['api/announcements/storage-busy.test.ts'],
+    tests: ['api/announcing/storage-busy.test.ts'],
   },
   {
     name: 'admission: the multipart upload of a failure stays open',
@@ -145,7 +145,7 @@ export const mutations: readonly KeptMutation[] = [
     before: 'if (!isRecordedByOther) await abortMultipartUploads(originalKey(address))',
     after: 'if (isRecordedByOther) await abortMultipartUploads(originalKey(address))',
     effect: 'Parts of nobody stay in S3 until the lifecycle rule, and cost.',
-    tests: ['api/announcements/admission.test.ts'],
+    tests: ['api/announcing/admission.test.ts'],
   },
   {
     name: 'complete: a part of another size is accepted',
@@ -153,7 +153,7 @@ export const mutations: readonly KeptMutation[] = [
     before: 'part.size !== expectedSize',
     after: 'part.size > expectedSize',
     effect: 'A file with a hole is stored as complete.',
-    tests: ['api/announcements/complete-parts.test.ts'],
+    tests: ['api/announcing/complete-parts.test.ts'],
   },
   {
     name: 'complete: a part with another etag is accepted',
@@ -161,7 +161,7 @@ export const mutations: readonly KeptMutation[] = [
     before: 'claimedEtags.get(partNumber) !== part.etag',
     after: '!claimedEtags.has(partNumber)',
     effect: 'A file whose part was damaged on its way is stored as complete.',
-    tests: ['api/announcements/complete-parts.test.ts'],
+    tests: ['api/announcing/complete-parts.test.ts'],
   },
   {
     name: 'the URL of a part lives for ten hours',
@@ -201,7 +201,7 @@ export const mutations: readonly KeptMutation[] = [
     before: 'if (storedParts.length > partCount || claimedEtags.size !== partCount) {',
     after: 'if (claimedEtags.size !== partCount) {',
     effect: 'A file is larger than what was announced and counted.',
-    tests: ['api/announcements/complete-parts.test.ts'],
+    tests: ['api/announcing/complete-parts.test.ts'],
   },
   {
     name: 'complete: parts that changed are not looked at again',
@@ -209,7 +209,7 @@ export const mutations: readonly KeptMutation[] = [
     before: 'const attempts = 2',
     after: 'const attempts = 1',
     effect: 'A part that is sent again during the completion fails the upload.',
-    tests: ['api/announcements/complete-parts.test.ts'],
+    tests: ['api/announcing/complete-parts.test.ts'],
   },
   {
     name: 'complete: quotes of an etag are part of it',
@@ -217,7 +217,7 @@ export const mutations: readonly KeptMutation[] = [
     before: '[partNumber, unquoted(etag)]',
     after: '[partNumber, etag]',
     effect: 'Clients that send the etag as S3 returned it cannot complete.',
-    tests: ['api/announcements/complete-parts.test.ts'],
+    tests: ['api/announcing/complete-parts.test.ts'],
   },
   {
     name: 'complete: the announcement is deleted before the file is recorded',
@@ -226,6 +226,6 @@ export const mutations: readonly KeptMutation[] = [
     after:
       '    await announcements.delete(address).catch(() => undefined)\n    const received = await receiveUpload(address)\n',
     effect: 'If the instance dies then, a repeated request finds no upload.',
-    tests: ['api/announcements/complete-parts.test.ts'],
+    tests: ['api/announcing/complete-parts.test.ts'],
   },
 ]

@@ -1,5 +1,5 @@
 import { CreateMultipartUploadCommand, PutObjectCommand } from '@aws-sdk/client-s3'
-import { createFindLostId } from '@millrace/api/announcements/find-lost-id.ts'
+import { createFindLostId } from '@millrace/api/announcing/find-lost-id.ts'
 import { manifestKey, originalKey } from '@millrace/shared/ledger/object-keys.ts'
 import { keyedUploadId, uploadIdTail } from '@millrace/shared/uploads/upload-id.ts'
 import * as assert from 'uvu/assert'

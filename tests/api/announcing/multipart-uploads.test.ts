@@ -1,4 +1,4 @@
-import { createMultipartUploads } from '@millrace/api/announcements/multipart-uploads.ts'
+import { createMultipartUploads } from '@millrace/api/announcing/multipart-uploads.ts'
 import { createUrlSigner } from '@millrace/api/signing/sign-url.ts'
 import { originalKey } from '@millrace/shared/ledger/object-keys.ts'
 import { newUploadId } from '@millrace/shared/uploads/upload-id.ts'

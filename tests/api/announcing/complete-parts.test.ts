@@ -1,6 +1,6 @@
 import { S3Client } from '@aws-sdk/client-s3'
-import { createCompleteUpload } from '@millrace/api/announcements/complete-upload.ts'
-import { createMultipartUploads, type Part } from '@millrace/api/announcements/multipart-uploads.ts'
+import { createCompleteUpload } from '@millrace/api/announcing/complete-upload.ts'
+import { createMultipartUploads, type Part } from '@millrace/api/announcing/multipart-uploads.ts'
 import { createUrlSigner } from '@millrace/api/signing/sign-url.ts'
 import { AppError } from '@millrace/shared/service/app-error.ts'
 import type { Upload } from '@millrace/shared/uploads/upload.ts'

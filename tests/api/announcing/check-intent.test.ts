@@ -1,4 +1,4 @@
-import { createIntentCheck } from '@millrace/api/announcements/check-intent.ts'
+import { createIntentCheck } from '@millrace/api/announcing/check-intent.ts'
 import { objectMetadataBytes, toObjectMetadata } from '@millrace/shared/ledger/object-metadata.ts'
 import { defaultPreset } from '@millrace/shared/presets/preset.ts'
 import { AppError } from '@millrace/shared/service/app-error.ts'
