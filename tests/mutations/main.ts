@@ -46,7 +46,7 @@ const minutes = values.minutes === undefined ? undefined : Number(values.minutes
 const signal =
   minutes === undefined
     ? interrupted.signal
-    : AbortSignal.any([interrupted.signal, AbortSignal.timeout(minutes * 60_000)])
+    : AbortSignal.any([interrupted.signal, AbortSignal.timeout(Math.round(minutes * 60_000))])
 
 const changed = values.changed ? await readChangedLines(values.base) : undefined
 const sets = await select()
