@@ -72,7 +72,7 @@ export type HandleKey = (
 /**
  * Holds the messages of uploads that are not finished (decision 0022). A message is the durable sign that an upload
  * arrived, since Redis may lose its record and its job. So it is deleted only when a manifest of the same bytes exists, or
- * the original is gone or erased. Until then:
+ * the original is gone or erased. If its version is not the one that the manifest names, it is handled once more then. Until then:
  *
  *   - its lease is renewed, so that no other worker receives it
  *   - its job is looked up. While the job waits or runs, nothing is done. A job that ended has finished its upload, and the
@@ -197,10 +197,11 @@ export function createHeldArrivals(deps: {
     if (!upload) return false
     const stored = await records.find(upload.address).catch(undefinedIfUnreadable)
     if (!stored?.upload.arrival || !isSameArrival(stored.upload.arrival, upload.arrival)) return false
-    // Another version of the same bytes may be left: its event decides about it now that there is a manifest.
+    const isEnd = isFinished(stored.upload)
+    // The event of another version decides again now that there is a manifest (`settle-original.ts`).
     const isOther = key.versionId !== undefined && key.versionId !== upload.arrival.versionId
-    if (isOther && isFinished(stored.upload)) return false
-    key.isDone = isFinished(stored.upload)
+    if (isEnd && isOther) return false
+    key.isDone = isEnd
     return key.isDone || (upload.copyUntilMs ?? 0) > Date.now()
   }
 

@@ -270,7 +270,7 @@ export const mutations: readonly KeptMutation[] = [
   {
     name: 'held arrivals: the event of another version ends with the upload',
     file: `${room}/held-arrivals.ts`,
-    before: 'if (isOther && isFinished(stored.upload)) return false',
+    before: 'if (isEnd && isOther) return false',
     after: '',
     effect:
       'Versions of the same bytes stay in S3 for ever, and the lifecycle rule deletes the one that is served.',
