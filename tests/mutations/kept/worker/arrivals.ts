@@ -230,8 +230,8 @@ export const mutations: readonly KeptMutation[] = [
   {
     name: 'held: an unfinished record ends the wait',
     file: `${room}/held-arrivals.ts`,
-    before: 'key.isDone = isFinished(stored.upload)',
-    after: 'key.isDone = true',
+    before: 'const isEnd = isFinished(stored.upload)',
+    after: 'const isEnd = true',
     effect: 'The message is deleted before the manifest exists.',
     tests: ['worker/arrivals/message-leases.test.ts'],
   },
